@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config';
+
+/** A test file's suffix says what it needs; each need is a project of its own. */
+const needs = {
+  clickhouse: '**/*.ch.test.ts',
+  e2e: '**/*.e2e.test.ts',
+};
+const exclude = ['**/node_modules/**', '**/data/**'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, ...Object.values(needs)] } },
+      { test: { name: 'clickhouse', include: [needs.clickhouse], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },
+      { test: { name: 'e2e', include: [needs.e2e], exclude, testTimeout: 120_000, hookTimeout: 60_000 } },
+    ],
+  },
+});
