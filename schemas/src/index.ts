@@ -1,0 +1,6 @@
+export * from './errors.ts';
+export * from './event.ts';
+export * from './json-schema.ts';
+export * from './limits.ts';
+export * from './time.ts';
+export * from './validate.ts';
