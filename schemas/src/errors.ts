@@ -22,6 +22,7 @@ export const FIELD_ERROR_CODES = {
   invalid_utf8: 'Bytes that are not UTF-8.',
   too_deep: 'Objects and arrays nest deeper than allowed.',
   too_big: 'More bytes than one event may have.',
+  too_many: 'More events than one body may have.',
   unsupported: 'A form of another standard that cannot be recorded as an event.',
 } as const;
 

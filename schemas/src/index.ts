@@ -4,3 +4,5 @@ export * from './json-schema.ts';
 export * from './limits.ts';
 export * from './time.ts';
 export * from './validate.ts';
+export * from './read.ts';
+export * from './scan.ts';

@@ -9,8 +9,8 @@ export const LIMITS = {
   nesting: 64,
   /** One HTTP body after decompression, in bytes. */
   bodyBytes: 16 * 1024 * 1024,
-  /** Events in one body: no limit of its own, the body's bytes bound it. */
-  eventsPerBody: Number.MAX_SAFE_INTEGER,
+  /** Events in one body. The least valid event has some 150 bytes, so only bodies of scraps come near it. */
+  eventsPerBody: 100_000,
 } as const;
 
 /** Longest typed strings, counted in Unicode code points as JSON Schema does; longest lists in items. */
