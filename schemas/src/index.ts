@@ -6,3 +6,5 @@ export * from './time.ts';
 export * from './validate.ts';
 export * from './read.ts';
 export * from './scan.ts';
+export * from './cloudevents.ts';
+export * from './cloudtrail.ts';
