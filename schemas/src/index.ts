@@ -8,3 +8,7 @@ export * from './read.ts';
 export * from './scan.ts';
 export * from './cloudevents.ts';
 export * from './cloudtrail.ts';
+export * from './api.ts';
+export * from './event-query.ts';
+export * from './openapi.ts';
+export * from './routes.ts';

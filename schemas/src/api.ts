@@ -1,0 +1,143 @@
+/** Shapes of what the API answers and takes, apart from the event itself. */
+import { z } from 'zod';
+import { AuditEvent, ACTIONS, KINDS, OUTCOMES } from './event.ts';
+import { FIELD_ERROR_CODES, type FieldErrorCode } from './errors.ts';
+
+const count = (description: string) => z.int().min(0).meta({ description });
+const utc = (description: string) => z.string().meta({ description: `${description} RFC 3339, UTC.`, format: 'date-time' });
+const cursor = z.string().nullable().meta({ description: 'Give it as `cursor` to read on; null on the last page.' });
+
+export const SCOPES = ['events:write', 'events:read', 'exports', 'rules', 'admin'] as const;
+export const Scope = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a key may do. `admin` may do everything in its tenant.' });
+export type Scope = z.infer<typeof Scope>;
+
+export const FieldErrorShape = z.object({
+  path: z.string().meta({ description: 'JSON Pointer (RFC 6901) into the event; empty for the event itself.' }),
+  code: z.enum(Object.keys(FIELD_ERROR_CODES) as [FieldErrorCode, ...FieldErrorCode[]])
+    .meta({ description: Object.entries(FIELD_ERROR_CODES).map(([code, text]) => `\`${code}\`: ${text}`).join('\n') }),
+  message: z.string().meta({ description: 'What was wrong and what to do, for people.' }),
+}).meta({ id: 'FieldError', description: 'One thing wrong with an event or a query.' });
+
+export const Rejection = z.object({
+  index: count('Position of the event in the body, from 0.'),
+  event_id: z.string().meta({ description: 'Its `event_id`, where one could be read.' }).optional(),
+  errors: z.array(FieldErrorShape),
+}).meta({ id: 'Rejection', description: 'One event that was not accepted; it is kept in quarantine.' });
+export type Rejection = z.infer<typeof Rejection>;
+
+export const IngestAnswer = z.object({
+  accepted: count('Events that are now durable, duplicates not counted.'),
+  duplicates: count('Events that were recorded before with the same bytes.'),
+  rejected: z.array(Rejection),
+}).meta({ id: 'IngestAnswer', description: 'What became of the events of one body.' });
+export type IngestAnswer = z.infer<typeof IngestAnswer>;
+
+export const Problem = z.looseObject({
+  type: z.string().meta({ description: 'URI reference of the kind of problem.', format: 'uri-reference' }),
+  title: z.string().meta({ description: 'The kind of problem in a few words.' }),
+  status: z.int().min(100).max(599).meta({ description: 'HTTP status code.' }),
+  detail: z.string().meta({ description: 'What was wrong this time, and what to do.' }).optional(),
+  instance: z.string().meta({ description: 'URI reference of this occurrence.' }).optional(),
+  code: z.string().meta({ description: 'Stable code for machines, such as `malformed_json` or `unauthorized`.' }),
+  line: z.int().min(1).meta({ description: 'Line of the body where it went wrong, from 1.' }).optional(),
+  column: z.int().min(1).meta({ description: 'Column in bytes, from 1.' }).optional(),
+  offset: count('Byte offset into the decompressed body.').optional(),
+  errors: z.array(FieldErrorShape).meta({ description: 'Each thing wrong, where there are several.' }).optional(),
+}).meta({ id: 'Problem', description: 'A problem in the form of RFC 9457.' });
+export type Problem = z.infer<typeof Problem>;
+
+export const RecordedEvent = AuditEvent.meta({ ...AuditEvent.meta(), id: 'AuditEvent' });
+
+export const Recorded = z.object({
+  received_at: utc('When the collector had it.'),
+  collector_id: z.string().meta({ description: 'Collector that recorded it.' }),
+  log_id: z.string().meta({ description: 'Origin of the Merkle log that holds it.' }),
+  log_index: z.int().min(0).nullable().meta({ description: 'Its leaf in that log, from 0; null until it is in the log.' }),
+  redactions: z.array(z.unknown()).meta({ description: 'What was redacted before it was recorded.' }),
+  flags: z.array(z.string()).meta({ description: 'Remarks, such as `conflict` or `late`.' }),
+}).meta({ id: 'Recorded', description: 'What the collector says about an event, as against what the event says.' });
+export type Recorded = z.infer<typeof Recorded>;
+
+export const EventRecord = z.object({ event: RecordedEvent, recorded: Recorded })
+  .meta({ id: 'EventRecord', description: 'An event as it was recorded, and what the collector says about it.' });
+export type EventRecord = z.infer<typeof EventRecord>;
+
+export const EmitterCompleteness = z.object({
+  emitter: z.string(),
+  first: z.int().min(0).nullable().meta({ description: 'Lowest sequence number in the window.' }),
+  last: z.int().min(0).nullable().meta({ description: 'Highest sequence number in the window.' }),
+  missing: z.array(z.tuple([z.int().min(0), z.int().min(0)])).meta({ description: 'Ranges [from, to] that are missing, both ends included.' }),
+}).meta({ id: 'EmitterCompleteness' });
+
+export const Completeness = z.object({
+  status: z.enum(['complete', 'gaps', 'unknown']).meta({ description: '`complete` only where sequence numbers prove it.' }),
+  emitters: z.array(EmitterCompleteness),
+  quarantined: count('Events of the window that lie in quarantine.'),
+  late: count('Events that arrived late.'),
+  conflicts: count('Events whose `event_id` was used before with other bytes.'),
+  as_of: utc('Up to when events were drained into this answer.'),
+}).meta({ id: 'Completeness', description: 'What is known to be missing from the window.' });
+export type Completeness = z.infer<typeof Completeness>;
+
+export const EventList = z.object({ events: z.array(EventRecord), next_cursor: cursor, completeness: Completeness })
+  .meta({ id: 'EventList', description: 'One page of events.' });
+export type EventList = z.infer<typeof EventList>;
+
+export const AgentSummary = z.object({
+  agent_id: z.string(),
+  name: z.string().nullable().meta({ description: 'Last name that it gave.' }),
+  first_seen: utc('Time of its first event.'),
+  last_seen: utc('Time of its last event.'),
+  events: count('Events recorded.'),
+  failures: count('Events whose outcome was failure or timeout.').optional(),
+  denied: count('Events whose outcome was denied.').optional(),
+}).meta({ id: 'AgentSummary' });
+export type AgentSummary = z.infer<typeof AgentSummary>;
+
+export const AgentList = z.object({ agents: z.array(AgentSummary), next_cursor: cursor }).meta({ id: 'AgentList' });
+export type AgentList = z.infer<typeof AgentList>;
+
+export const QuarantineEntry = z.object({
+  id: z.string(),
+  received_at: utc('When it arrived.'),
+  event_id: z.string().nullable(),
+  errors: z.array(FieldErrorShape),
+  raw_base64: z.string().meta({ description: 'Its exact bytes, in base64.' }),
+  bytes: count('Their number.'),
+}).meta({ id: 'QuarantineEntry', description: 'An event that was refused, with its bytes and the reasons.' });
+export type QuarantineEntry = z.infer<typeof QuarantineEntry>;
+
+export const QuarantineList = z.object({ entries: z.array(QuarantineEntry), next_cursor: cursor }).meta({ id: 'QuarantineList' });
+export type QuarantineList = z.infer<typeof QuarantineList>;
+
+const keyName = z.string().min(1).max(256).meta({ description: 'Name for people.' });
+
+export const KeyRequest = z.strictObject({
+  name: keyName,
+  scopes: z.array(Scope).min(1).max(SCOPES.length),
+  tenant: z.string().min(1).max(128).regex(/^[A-Za-z0-9._-]+$/)
+    .meta({ description: 'Tenant that the key is for; default: that of the caller.' }).optional(),
+  expires_at: utc('When it stops working; absent: never.').optional(),
+}).meta({ id: 'KeyRequest' });
+export type KeyRequest = z.infer<typeof KeyRequest>;
+
+export const KeyInfo = z.object({
+  id: z.string(),
+  name: keyName,
+  tenant: z.string(),
+  scopes: z.array(Scope),
+  created_at: utc('When it was made.'),
+  expires_at: z.string().nullable().meta({ description: 'When it stops working; null: never. RFC 3339, UTC.' }),
+  last_used_at: z.string().nullable().meta({ description: 'When it was last used. RFC 3339, UTC.' }).optional(),
+}).meta({ id: 'KeyInfo', description: 'A key without its secret.' });
+export type KeyInfo = z.infer<typeof KeyInfo>;
+
+export const KeyCreated = KeyInfo.extend({ secret: z.string().meta({ description: 'The key itself. Shown this once, never again.' }) })
+  .meta({ id: 'KeyCreated' });
+export type KeyCreated = z.infer<typeof KeyCreated>;
+
+export const KeyList = z.object({ keys: z.array(KeyInfo) }).meta({ id: 'KeyList' });
+export type KeyList = z.infer<typeof KeyList>;
+
+/** Closed sets that filters know, by parameter. */
+export const FILTER_VALUES: Readonly<Record<string, readonly string[]>> = { kind: KINDS, action: ACTIONS, outcome: OUTCOMES };

@@ -1,0 +1,128 @@
+/**
+ * Query parameters of the event lists: window, page and filters. A filter repeated means *or*, different
+ * filters mean *and*, and a leading `-` means *not* (`tool=read&tool=write&-outcome=success`).
+ */
+import { z } from 'zod';
+import { FILTER_VALUES } from './api.ts';
+import { pointerToken, type FieldError } from './errors.ts';
+import { LENGTHS, MAX_FIELD_ERRORS } from './limits.ts';
+import { suggest } from './suggest.ts';
+import { parseMoment } from './time.ts';
+
+export const FILTERS = [
+  'agent_id', 'kind', 'tool', 'server', 'action', 'outcome', 'principal', 'session_id', 'trace_id',
+  'resource', 'resource_prefix', 'classification', 'destination',
+] as const;
+export type FilterName = (typeof FILTERS)[number];
+
+const Filter = z.strictObject({ any: z.array(z.string()), none: z.array(z.string()) });
+export type Filter = z.infer<typeof Filter>;
+
+/** A checked query. `from` and `to` are nanoseconds since the epoch, the window is [from, to). */
+export const EventQuery = z.strictObject({
+  from: z.bigint(),
+  to: z.bigint(),
+  limit: z.int().min(1).max(1000),
+  order: z.enum(['asc', 'desc']),
+  cursor: z.string().optional(),
+  filters: z.partialRecord(z.enum(FILTERS), Filter),
+});
+export type EventQuery = z.infer<typeof EventQuery>;
+
+export const LIMIT_DEFAULT = 100;
+export const LIMIT_MAX = 1000;
+/** Values of all filters together: a query is asked by a person or a rule, not generated without bound. */
+const MAX_VALUES = 1000;
+
+const OWN = ['from', 'to', 'limit', 'order', 'cursor'] as const;
+
+export type EventQueryResult = { readonly ok: true; readonly query: EventQuery } | { readonly ok: false; readonly errors: readonly FieldError[] };
+
+export interface QueryOptions {
+  /** Filters that this route does not take, such as `agent_id` where it is in the path. */
+  readonly without?: readonly FilterName[];
+  /** Further parameters that the route reads itself. */
+  readonly also?: readonly string[];
+}
+
+/**
+ * Reads the parameters of a list. `nowNs` is the moment that `now` and relative times are counted from.
+ * `from` is required; `to` defaults to now, `order` to `desc`, `limit` to 100.
+ */
+export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options: QueryOptions = {}): EventQueryResult {
+  const errors: FieldError[] = [];
+  const add = (name: string, code: FieldError['code'], message: string): void => {
+    if (errors.length < MAX_FIELD_ERRORS) errors.push({ path: `/${pointerToken(name)}`, code, message });
+  };
+  const filterNames = FILTERS.filter((name) => !options.without?.includes(name));
+  const known: readonly string[] = [...OWN, ...filterNames, ...(options.also ?? [])];
+  const filters: Partial<Record<FilterName, Filter>> = {};
+  let values = 0;
+
+  for (const [name, value] of params) {
+    const negated = name.startsWith('-');
+    const plain = negated ? name.slice(1) : name;
+    if (!value.isWellFormed()) {
+      add(name, 'invalid_unicode', 'holds a lone surrogate');
+    } else if ((filterNames as readonly string[]).includes(plain)) {
+      const allowed = FILTER_VALUES[plain];
+      if (value === '') add(name, 'too_short', 'must not be empty; leave the parameter out to match everything');
+      else if (value.length > LENGTHS.uri) add(name, 'too_long', `must have at most ${LENGTHS.uri} characters`);
+      else if (allowed && !allowed.includes(value)) add(name, 'not_allowed', `must be one of ${allowed.join(', ')}`);
+      else if (++values > MAX_VALUES) {
+        add(name, 'too_many', `a query takes at most ${MAX_VALUES} filter values in all`);
+        break;
+      } else {
+        const filter = (filters[plain as FilterName] ??= { any: [], none: [] });
+        const list = negated ? filter.none : filter.any;
+        if (!list.includes(value)) list.push(value);
+      }
+    } else if (negated && known.includes(plain)) {
+      add(name, 'unknown_field', `\`${plain}\` cannot be negated; only filters can`);
+    } else if (known.includes(plain)) {
+      if (params.getAll(plain).length > 1 && (OWN as readonly string[]).includes(plain)) {
+        if (!errors.some((e) => e.path === `/${plain}`)) add(plain, 'duplicate_key', 'must be given once');
+      }
+    } else {
+      const meant = suggest(plain, known);
+      add(name, 'unknown_field', `unknown parameter${meant ? `; did you mean \`${meant}\`?` : ''}`);
+    }
+  }
+
+  const window = readWindow(params, nowNs, add);
+  const limitText = params.get('limit');
+  const limit = limitText === null ? LIMIT_DEFAULT : /^-?\d{1,15}$/.test(limitText) ? Number(limitText) : Number.NaN;
+  if (Number.isNaN(limit)) add('limit', 'wrong_type', `must be a whole number from 1 to ${LIMIT_MAX}`);
+  else if (limit < 1) add('limit', 'too_small', `must be 1 to ${LIMIT_MAX}`);
+  else if (limit > LIMIT_MAX) add('limit', 'too_large', `must be 1 to ${LIMIT_MAX}; read on with \`cursor\``);
+  const order = params.get('order') ?? 'desc';
+  if (order !== 'asc' && order !== 'desc') add('order', 'not_allowed', 'must be asc or desc');
+  const cursor = params.get('cursor');
+  if (cursor !== null && (cursor === '' || cursor.length > 4096)) add('cursor', 'bad_format', 'is not a cursor of an earlier answer');
+
+  if (errors.length > 0 || !window) return { ok: false, errors };
+  return {
+    ok: true,
+    query: { ...window, limit, order: order as 'asc' | 'desc', ...(cursor === null ? {} : { cursor }), filters },
+  };
+}
+
+type Add = (name: string, code: FieldError['code'], message: string) => void;
+
+function readWindow(params: URLSearchParams, nowNs: bigint, add: Add): { from: bigint; to: bigint } | undefined {
+  const fromText = params.get('from');
+  if (fromText === null || fromText === '') {
+    add('from', 'required', 'is required: where the window begins, such as -24h or 2026-11-22T00:00:00Z');
+    return undefined;
+  }
+  const from = parseMoment(fromText, nowNs);
+  const to = parseMoment(params.get('to') ?? 'now', nowNs);
+  if (!from.ok) add('from', from.code, from.message);
+  if (!to.ok) add('to', to.code, to.message);
+  if (!from.ok || !to.ok) return undefined;
+  if (from.ns >= to.ns) {
+    add('from', 'too_large', 'must be before `to`; the window is [from, to), so equal ends hold nothing');
+    return undefined;
+  }
+  return { from: from.ns, to: to.ns };
+}

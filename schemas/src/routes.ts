@@ -1,0 +1,134 @@
+/** The routes that exist, as the OpenAPI document describes them. */
+import { FILTER_VALUES } from './api.ts';
+import { CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE } from './cloudevents.ts';
+import { FILTERS, LIMIT_DEFAULT, LIMIT_MAX, type FilterName } from './event-query.ts';
+import { EVENT_SCHEMA_ID, type JsonSchema } from './json-schema.ts';
+import type { Answer, Parameter, Route } from './openapi.ts';
+
+const path = (name: string, description: string): Parameter => ({ name, in: 'path', required: true, description, schema: { type: 'string', minLength: 1 } });
+const query = (name: string, description: string, schema: JsonSchema, required = false): Parameter =>
+  ({ name, in: 'query', description, required, schema });
+
+const MOMENT = 'RFC 3339, or relative: now, -30s, -15m, -24h, -7d, -2w.';
+const PAGE = [
+  query('limit', 'Most items in one answer.', { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: LIMIT_DEFAULT }),
+  query('cursor', '`next_cursor` of the answer before.', { type: 'string' }),
+];
+const WINDOW = [
+  query('from', `Begin of the window, included. ${MOMENT}`, { type: 'string' }, true),
+  query('to', `End of the window, not included. ${MOMENT}`, { type: 'string', default: 'now' }),
+  query('order', 'By event time.', { type: 'string', enum: ['asc', 'desc'], default: 'desc' }),
+  ...PAGE,
+];
+
+const ABOUT: Readonly<Record<FilterName, string>> = {
+  agent_id: '`agent.id`.', kind: '`kind`.', tool: '`tool.name`.', server: '`tool.server`.', action: '`action`.', outcome: '`outcome.status`.',
+  principal: '`id` of any link of `on_behalf_of`.', session_id: '`session_id`.', trace_id: '`trace_id`.', resource: '`uri` of any resource.',
+  resource_prefix: 'Begin of the `uri` of any resource.', classification: 'Any classification of any resource.',
+  destination: '`network.destination_host` or `network.destination_ip`.',
+};
+
+function filters(without: readonly FilterName[] = []): Parameter[] {
+  return FILTERS.filter((name) => !without.includes(name)).flatMap((name) => {
+    const values = FILTER_VALUES[name];
+    const items: JsonSchema = values ? { type: 'string', enum: values } : { type: 'string', minLength: 1 };
+    const many = (of: string, description: string): Parameter =>
+      ({ name: of, in: 'query', description, required: false, style: 'form', explode: true, schema: { type: 'array', items } });
+    return [many(name, `${ABOUT[name]} Repeat for or.`), many(`-${name}`, `Not: ${ABOUT[name]}`)];
+  });
+}
+
+const INGESTED: Readonly<Record<number, Answer>> = {
+  202: { description: 'At least one event was accepted, and is durable.', schema: 'IngestAnswer' },
+  422: { description: 'Every event was rejected; they are in quarantine.', schema: 'IngestAnswer' },
+};
+const ANY_OBJECT: JsonSchema = { type: 'object' };
+
+export const ROUTES: readonly Route[] = [
+  {
+    method: 'post', path: '/v1/events', operationId: 'postEvents', tag: 'Recording', scope: 'events:write',
+    summary: 'Record events',
+    description: 'One event, a JSON array, NDJSON, or CloudEvents 1.0. `Content-Encoding` gzip, zstd or br. A 2xx means that the events are on disk.',
+    body: {
+      'application/json': { oneOf: [{ $ref: '#/components/schemas/AuditEvent' }, { type: 'array', items: { $ref: '#/components/schemas/AuditEvent' } }] },
+      'application/x-ndjson': { type: 'string', description: 'One event a line.' },
+      [CLOUDEVENT_TYPE]: ANY_OBJECT,
+      [CLOUDEVENT_BATCH_TYPE]: { type: 'array', items: ANY_OBJECT },
+    },
+    answers: INGESTED, problems: [413, 415],
+  },
+  {
+    method: 'post', path: '/v1/import/cloudtrail', operationId: 'importCloudTrail', tag: 'Recording', scope: 'events:write',
+    summary: 'Record AWS CloudTrail records as data accesses',
+    description: 'A CloudTrail log file (`{"Records": [...]}`), a JSON array, or NDJSON, one record a line.',
+    body: {
+      'application/json': { oneOf: [ANY_OBJECT, { type: 'array', items: ANY_OBJECT }] },
+      'application/x-ndjson': { type: 'string', description: 'One record a line.' },
+    },
+    answers: INGESTED, problems: [413, 415],
+  },
+  {
+    method: 'get', path: '/v1/agents/{agent_id}/timeline', operationId: 'getAgentTimeline', tag: 'Reconstructing', scope: 'events:read',
+    summary: 'Everything that an agent did in a window',
+    parameters: [path('agent_id', '`agent.id`, percent-encoded.'), ...WINDOW, ...filters(['agent_id'])],
+    answers: { 200: { description: 'One page of events.', schema: 'EventList' } },
+  },
+  {
+    method: 'get', path: '/v1/events', operationId: 'listEvents', tag: 'Reconstructing', scope: 'events:read',
+    summary: 'Events of a window, filtered',
+    parameters: [...WINDOW, ...filters()],
+    answers: { 200: { description: 'One page of events.', schema: 'EventList' } },
+  },
+  {
+    method: 'get', path: '/v1/events/{event_id}', operationId: 'getEvent', tag: 'Reconstructing', scope: 'events:read',
+    summary: 'One event',
+    parameters: [path('event_id', '`event_id`.')],
+    answers: { 200: { description: 'The event.', schema: 'EventRecord' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/v1/agents', operationId: 'listAgents', tag: 'Reconstructing', scope: 'events:read',
+    summary: 'Agents that were seen',
+    parameters: PAGE,
+    answers: { 200: { description: 'One page of agents.', schema: 'AgentList' } },
+  },
+  {
+    method: 'get', path: '/v1/quarantine', operationId: 'listQuarantine', tag: 'Recording', scope: 'events:read',
+    summary: 'Events that were refused, with their bytes and the reasons',
+    parameters: PAGE,
+    answers: { 200: { description: 'One page of the quarantine.', schema: 'QuarantineList' } },
+  },
+  {
+    method: 'post', path: '/v1/keys', operationId: 'createKey', tag: 'Keys', scope: 'admin', summary: 'Make a key',
+    body: { 'application/json': 'KeyRequest' },
+    answers: { 201: { description: 'The key, with its secret this once.', schema: 'KeyCreated' } }, problems: [413, 415],
+  },
+  {
+    method: 'get', path: '/v1/keys', operationId: 'listKeys', tag: 'Keys', scope: 'admin', summary: 'Keys of the tenant',
+    answers: { 200: { description: 'The keys, without secrets.', schema: 'KeyList' } },
+  },
+  {
+    method: 'delete', path: '/v1/keys/{id}', operationId: 'revokeKey', tag: 'Keys', scope: 'admin', summary: 'Revoke a key',
+    parameters: [path('id', 'Id of the key.')],
+    answers: { 204: { description: 'It no longer works.' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/healthz', operationId: 'getHealth', tag: 'Running', summary: 'Alive',
+    answers: { 200: { description: 'The process is alive.', schema: ANY_OBJECT } },
+  },
+  {
+    method: 'get', path: '/readyz', operationId: 'getReady', tag: 'Running', summary: 'Able to accept and answer',
+    answers: { 200: { description: 'It can accept and answer.', schema: ANY_OBJECT } }, problems: [503],
+  },
+  {
+    method: 'get', path: '/metrics', operationId: 'getMetrics', tag: 'Running', summary: 'Metrics',
+    answers: { 200: { description: 'Prometheus text format.', schema: { type: 'string' }, mediaType: 'text/plain' } },
+  },
+  {
+    method: 'get', path: '/openapi.json', operationId: 'getOpenApi', tag: 'Running', summary: 'This document',
+    answers: { 200: { description: 'OpenAPI 3.1.', schema: ANY_OBJECT } },
+  },
+  {
+    method: 'get', path: EVENT_SCHEMA_ID, operationId: 'getEventSchema', tag: 'Running', summary: 'JSON Schema of the event',
+    answers: { 200: { description: 'JSON Schema, draft 2020-12.', schema: ANY_OBJECT, mediaType: 'application/schema+json' } },
+  },
+];
