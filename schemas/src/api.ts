@@ -8,7 +8,7 @@ const utc = (description: string) => z.string().meta({ description: `${descripti
 const cursor = z.string().nullable().meta({ description: 'Give it as `cursor` to read on; null on the last page.' });
 
 export const SCOPES = ['events:write', 'events:read', 'exports', 'rules', 'admin'] as const;
-export const Scope = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a key may do. `admin` may do everything in its tenant.' });
+export const Scope = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a key may do. `admin` manages keys; it does not imply the others.' });
 export type Scope = z.infer<typeof Scope>;
 
 export const FieldErrorShape = z.object({
@@ -51,8 +51,8 @@ export const RecordedEvent = AuditEvent.meta({ ...AuditEvent.meta(), id: 'AuditE
 export const Recorded = z.object({
   received_at: utc('When the collector had it.'),
   collector_id: z.string().meta({ description: 'Collector that recorded it.' }),
-  log_id: z.string().meta({ description: 'Origin of the Merkle log that holds it.' }),
-  log_index: z.int().min(0).nullable().meta({ description: 'Its leaf in that log, from 0; null until it is in the log.' }),
+  log_id: z.string().meta({ description: 'The log that holds it: one per tenant and collector.' }),
+  log_index: z.int().min(0).meta({ description: 'Its place in that log, from 0, in the order of recording.' }),
   redactions: z.array(z.unknown()).meta({ description: 'What was redacted before it was recorded.' }),
   flags: z.array(z.string()).meta({ description: 'Remarks, such as `conflict` or `late`.' }),
 }).meta({ id: 'Recorded', description: 'What the collector says about an event, as against what the event says.' });
@@ -64,8 +64,8 @@ export type EventRecord = z.infer<typeof EventRecord>;
 
 export const EmitterCompleteness = z.object({
   emitter: z.string(),
-  first: z.int().min(0).nullable().meta({ description: 'Lowest sequence number in the window.' }),
-  last: z.int().min(0).nullable().meta({ description: 'Highest sequence number in the window.' }),
+  first: z.int().min(0).meta({ description: 'Lowest sequence number in the window.' }),
+  last: z.int().min(0).meta({ description: 'Highest sequence number in the window.' }),
   missing: z.array(z.tuple([z.int().min(0), z.int().min(0)])).meta({ description: 'Ranges [from, to] that are missing, both ends included.' }),
 }).meta({ id: 'EmitterCompleteness' });
 
@@ -75,7 +75,7 @@ export const Completeness = z.object({
   quarantined: count('Events of the window that lie in quarantine.'),
   late: count('Events that arrived late.'),
   conflicts: count('Events whose `event_id` was used before with other bytes.'),
-  as_of: utc('Up to when events were drained into this answer.'),
+  as_of: utc('When this was asked of the record.'),
 }).meta({ id: 'Completeness', description: 'What is known to be missing from the window.' });
 export type Completeness = z.infer<typeof Completeness>;
 
@@ -88,9 +88,11 @@ export const AgentSummary = z.object({
   name: z.string().nullable().meta({ description: 'Last name that it gave.' }),
   first_seen: utc('Time of its first event.'),
   last_seen: utc('Time of its last event.'),
-  events: count('Events recorded.'),
-  failures: count('Events whose outcome was failure or timeout.').optional(),
-  denied: count('Events whose outcome was denied.').optional(),
+  events: count('Distinct events recorded.'),
+  tools: z.array(z.string()).meta({ description: 'Tools that it called; at most 20.' }),
+  hosts: z.array(z.string()).meta({ description: 'Hosts that it spoke to; at most 20.' }),
+  principals: z.array(z.string()).meta({ description: 'Principals on whose behalf it acted; at most 20.' }),
+  resource_types: z.array(z.string()).meta({ description: 'Types of what it touched; at most 20.' }),
 }).meta({ id: 'AgentSummary' });
 export type AgentSummary = z.infer<typeof AgentSummary>;
 
@@ -100,6 +102,7 @@ export type AgentList = z.infer<typeof AgentList>;
 export const QuarantineEntry = z.object({
   id: z.string(),
   received_at: utc('When it arrived.'),
+  origin: z.string().meta({ description: 'How it came in, such as `http:<key id>`.' }),
   event_id: z.string().nullable(),
   errors: z.array(FieldErrorShape),
   raw_base64: z.string().meta({ description: 'Its exact bytes, in base64.' }),
@@ -128,7 +131,7 @@ export const KeyInfo = z.object({
   scopes: z.array(Scope),
   created_at: utc('When it was made.'),
   expires_at: z.string().nullable().meta({ description: 'When it stops working; null: never. RFC 3339, UTC.' }),
-  last_used_at: z.string().nullable().meta({ description: 'When it was last used. RFC 3339, UTC.' }).optional(),
+  revoked_at: z.string().nullable().meta({ description: 'When it was revoked; null: it was not. RFC 3339, UTC.' }),
 }).meta({ id: 'KeyInfo', description: 'A key without its secret.' });
 export type KeyInfo = z.infer<typeof KeyInfo>;
 

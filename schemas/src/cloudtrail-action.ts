@@ -54,8 +54,8 @@ export interface CallResult {
 
 export function outcomeOf({ errorCode, errorMessage, responseElements }: CallResult): Outcome {
   // Overlong text is cut here only because the record keeps it whole in `attributes.cloudtrail`.
-  const code = errorCode === undefined ? {} : { code: oneLine(errorCode).slice(0, LENGTHS.code) };
-  const message = errorMessage === undefined ? {} : { message: errorMessage.slice(0, LENGTHS.message) };
+  const code = errorCode === undefined ? {} : { code: oneLine(errorCode.slice(0, LENGTHS.code)).slice(0, LENGTHS.code) };
+  const message = errorMessage === undefined ? {} : { message: errorMessage.slice(0, LENGTHS.message).toWellFormed() };
   if (errorCode !== undefined) {
     const status = DENIED.test(errorCode) ? 'denied' : TIMED_OUT.test(errorCode) ? 'timeout' : 'failure';
     return { status, ...code, ...message };
@@ -66,8 +66,8 @@ export function outcomeOf({ errorCode, errorMessage, responseElements }: CallRes
   return { status: errorMessage !== undefined || login === 'Failure' ? 'failure' : 'success', ...message };
 }
 
-/** Percent-encodes what an identifier may not hold: C0 controls and DEL. */
+/** Text as an identifier may hold it: C0 controls and DEL percent-encoded, lone surrogates replaced. */
 export function oneLine(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what this pattern is about
-  return text.replaceAll(/[\u0000-\u001f\u007f]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`);
+  return text.toWellFormed().replaceAll(/[\u0000-\u001f\u007f]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`);
 }

@@ -73,7 +73,7 @@ export function arnType(arn: string): string {
     : service === 'sns' ? 'topic' : service === 'sqs' ? 'queue'
     : separator > 0 ? tail.slice(0, separator) : 'resource';
   const known = `${service}:${kind}`;
-  return Object.hasOwn(TYPES, known) ? (TYPES[known] as string) : oneLine(`AWS::${service}::${kind}`).slice(0, LENGTHS.resourceType);
+  return Object.hasOwn(TYPES, known) ? (TYPES[known] as string) : oneLine(`AWS::${service}::${kind}`).slice(0, LENGTHS.resourceType).toWellFormed();
 }
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
@@ -89,7 +89,7 @@ class Found {
     // An overlong name stays in the record's own fields; cutting it would name another thing.
     if (uri.length > LENGTHS.uri || this.list.length >= LENGTHS.resources || this.seen.has(uri)) return;
     this.seen.add(uri);
-    const kind = type === undefined ? '' : oneLine(type).slice(0, LENGTHS.resourceType);
+    const kind = type === undefined ? '' : oneLine(type).slice(0, LENGTHS.resourceType).toWellFormed();
     this.list.push({ uri, type: kind || arnType(uri) });
   }
 }

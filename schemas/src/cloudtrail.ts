@@ -18,7 +18,8 @@ type Json = Record<string, unknown>;
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 const object = (value: unknown): Json => (isObject(value) ? value : {});
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
-const label = (value: string, max: number): string => oneLine(value).slice(0, max);
+/** Cut to fit, in whole characters; the record keeps the text whole. */
+const label = (value: string, max: number): string => oneLine(value).slice(0, max).toWellFormed();
 const count = (value: unknown): number | undefined => (Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined);
 
 /**

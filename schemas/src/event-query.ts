@@ -47,7 +47,7 @@ export interface QueryOptions {
 
 /**
  * Reads the parameters of a list. `nowNs` is the moment that `now` and relative times are counted from.
- * `from` is required; `to` defaults to now, `order` to `desc`, `limit` to 100.
+ * `from` is required; `to` defaults to now, `order` to `asc`, `limit` to 100.
  */
 export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options: QueryOptions = {}): EventQueryResult {
   const errors: FieldError[] = [];
@@ -95,7 +95,7 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
   if (Number.isNaN(limit)) add('limit', 'wrong_type', `must be a whole number from 1 to ${LIMIT_MAX}`);
   else if (limit < 1) add('limit', 'too_small', `must be 1 to ${LIMIT_MAX}`);
   else if (limit > LIMIT_MAX) add('limit', 'too_large', `must be 1 to ${LIMIT_MAX}; read on with \`cursor\``);
-  const order = params.get('order') ?? 'desc';
+  const order = params.get('order') ?? 'asc';
   if (order !== 'asc' && order !== 'desc') add('order', 'not_allowed', 'must be asc or desc');
   const cursor = params.get('cursor');
   if (cursor !== null && (cursor === '' || cursor.length > 4096)) add('cursor', 'bad_format', 'is not a cursor of an earlier answer');

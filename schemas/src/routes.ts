@@ -17,7 +17,7 @@ const PAGE = [
 const WINDOW = [
   query('from', `Begin of the window, included. ${MOMENT}`, { type: 'string' }, true),
   query('to', `End of the window, not included. ${MOMENT}`, { type: 'string', default: 'now' }),
-  query('order', 'By event time.', { type: 'string', enum: ['asc', 'desc'], default: 'desc' }),
+  query('order', 'By event time.', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
   ...PAGE,
 ];
 
