@@ -96,7 +96,7 @@ describe('cloudTrailToEvent', () => {
     const optional = Object.keys(base).filter((key) => !['eventID', 'eventTime', 'eventName', 'eventSource'].includes(key));
     fc.assert(fc.property(fc.dictionary(fc.constantFrom(...optional), fc.jsonValue({ maxDepth: 3, stringUnit: 'binary' })), (odd) => {
       const result = cloudTrailToEvent({ ...base, ...odd });
-      return result.ok || JSON.stringify(result.errors);
+      return result.ok;
     }));
     const long = { ...base, errorCode: `\ud800${'x'.repeat(300)}`, errorMessage: `${'x'.repeat(16_383)}😀`, sourceIPAddress: '\udc00', userIdentity: { arn: '😀'.repeat(600) } };
     expect(map(long).outcome.message).toHaveLength(16_384);
