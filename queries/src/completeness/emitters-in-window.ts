@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import type { EventWindow } from '../events/list-events.ts';
+import type { Store } from '../store.ts';
+
+const AGENT = 'AND agent_id IN {agent_ids: Array(String)}';
+const HOUR_NS = 3_600_000_000_000n;
+
+/*
+ * Whole hours come from the projection `agent_hours` (a few rows), the two cut hours at the edges from the
+ * table itself, so that the answer is exact for any window. The expressions must stay those of the projection.
+ */
+const sql = (agents: boolean) => `
+  SELECT emitter, has_sequence, min(first) AS first, max(last) AS last, sum(late) AS late, sum(conflicts) AS conflicts
+  FROM (
+    SELECT emitter, has_sequence, min(sequence) AS first, max(sequence) AS last,
+           countIf(bitTest(flags, 0)) AS late, countIf(bitTest(flags, 2)) AS conflicts
+    FROM events
+    WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
+      AND toStartOfHour(time) >= fromUnixTimestamp64Nano({first_hour_ns: Int64})
+      AND toStartOfHour(time) < fromUnixTimestamp64Nano({end_hour_ns: Int64})
+    GROUP BY emitter, has_sequence
+    UNION ALL
+    SELECT emitter, has_sequence, min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
+    FROM events
+    WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
+      AND (time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({head_end_ns: Int64})
+        OR time >= fromUnixTimestamp64Nano({tail_start_ns: Int64}) AND time < fromUnixTimestamp64Nano({to_ns: Int64}))
+    GROUP BY emitter, has_sequence
+  )
+  GROUP BY emitter, has_sequence
+  ORDER BY emitter, has_sequence`;
+
+const Row = z.object({
+  emitter: z.string(),
+  has_sequence: z.boolean(),
+  first: z.coerce.number(),
+  last: z.coerce.number(),
+  late: z.coerce.number(),
+  conflicts: z.coerce.number(),
+});
+
+export type EmitterInWindow = z.infer<typeof Row>;
+
+/**
+ * Who emitted the events of a window, and the first and last sequence number each of them used there.
+ * Events without a sequence are a row of their own (`has_sequence` false; `emitter` may be empty).
+ *
+ * @param agentIds only events of these agents; all agents when undefined
+ */
+export function emittersInWindow(
+  store: Store,
+  tenant: string,
+  window: EventWindow,
+  agentIds: readonly string[] | undefined,
+): Promise<EmitterInWindow[]> {
+  const { fromNs, toNs } = window;
+  const firstHour = floorHour(fromNs + HOUR_NS - 1n);
+  const endHour = floorHour(toNs);
+  // A window inside one hour, or across one full hour at most, has no whole hours: read it all from the table.
+  const whole = firstHour < endHour;
+  return store.select(
+    sql(agentIds !== undefined),
+    {
+      tenant,
+      ...(agentIds === undefined ? {} : { agent_ids: agentIds }),
+      from_ns: fromNs,
+      head_end_ns: whole ? firstHour : toNs,
+      first_hour_ns: whole ? firstHour : 0n,
+      end_hour_ns: whole ? endHour : 0n,
+      tail_start_ns: whole ? endHour : toNs,
+      to_ns: toNs,
+    },
+    Row,
+  );
+}
+
+/** Towards minus infinity, also before 1970. */
+function floorHour(ns: bigint): bigint {
+  const rest = ((ns % HOUR_NS) + HOUR_NS) % HOUR_NS;
+  return ns - rest;
+}

@@ -1,0 +1,16 @@
+import type { Store } from '../store.ts';
+import { STORED_EVENT_COLUMNS, StoredEvent } from './stored-event.ts';
+
+const SQL = `
+  SELECT ${STORED_EVENT_COLUMNS}
+  FROM events
+  WHERE tenant = {tenant: String} AND event_id = {event_id: String}
+  ORDER BY received_at, collector_id, log_index
+  LIMIT 100`;
+
+/** Everything recorded under one id, the first recorded first; more than one entry is a conflict. */
+export async function getEvent(store: Store, tenant: string, eventId: string): Promise<StoredEvent[]> {
+  const rows = await store.select(SQL, { tenant, event_id: eventId }, StoredEvent);
+  const seen = new Set<string>();
+  return rows.filter((row) => !seen.has(row.raw) && seen.add(row.raw));
+}

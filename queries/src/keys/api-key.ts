@@ -1,0 +1,12 @@
+/** An API key as it stands now. The bearer token itself is known to nobody but its holder. */
+export interface ApiKey {
+  readonly tenant: string;
+  readonly keyId: string;
+  readonly name: string;
+  /** SHA-256 of the whole token, lower-case hex. */
+  readonly secretSha256: string;
+  readonly scopes: readonly string[];
+  readonly createdAtUs: bigint;
+  readonly expiresAtUs: bigint | undefined;
+  readonly revokedAtUs: bigint | undefined;
+}

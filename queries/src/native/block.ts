@@ -1,0 +1,23 @@
+import { ByteBuffer } from './byte-buffer.ts';
+import type { Column } from './columns.ts';
+
+/**
+ * Puts columns together as one block of ClickHouse's Native format (protocol revision 0,
+ * as HTTP and files use it): column count, row count, then name, type and data of each.
+ *
+ * @returns a buffer of its own: the columns may be cleared and filled again at once
+ */
+export function encodeBlock(columns: Readonly<Record<string, Column>>, rows: number): Buffer {
+  const named = Object.entries(columns);
+  const out = new ByteBuffer(64 * 1024);
+  out.varint(named.length);
+  out.varint(rows);
+  for (const [name, column] of named) {
+    out.string(name);
+    out.string(column.type);
+    if (rows === 0) continue;
+    column.writePrefix(out);
+    column.writeValues(out);
+  }
+  return out.view();
+}

@@ -1,0 +1,35 @@
+import { memberRange, scanEvent, splitArray, splitLines } from '@agent-audit/schemas';
+import { Problem } from '@agent-audit/shared';
+import { malformed } from './intake.ts';
+import { decode } from './read-body.ts';
+
+/** Unpacks a `.json.gz` file that was sent as it is, without a Content-Encoding to say so. */
+export function gunzipped(body: Buffer, maxBytes: number): Promise<Buffer> | Buffer {
+  return body[0] === 0x1f && body[1] === 0x8b ? decode([body], 'gzip', maxBytes) : body;
+}
+
+/**
+ * The bytes of each CloudTrail record in a body, whichever of its forms it has.
+ *
+ * @throws Problem `malformed_json` or `empty_body`
+ */
+export function splitRecords(body: Buffer, nesting: number): Uint8Array[] {
+  const lines = splitLines(body);
+  const [first] = lines;
+  if (first === undefined) throw new Problem('empty_body', 'The body holds no CloudTrail record.');
+  // One value a line: each line is whole. A log file is one value, on one line or indented over many.
+  if (lines.length > 1 && scanEvent(body, first.start, first.end, nesting).ok) return lines.map(({ start, end }) => body.subarray(start, end));
+  if (body[first.start] === 0x5b) return elements(body, nesting);
+  // The file's own object and its list are two levels around each record.
+  const scan = scanEvent(body, first.start, body.length, nesting + 2);
+  if (!scan.ok) throw malformed(scan);
+  const range = memberRange(body, { start: first.start, end: body.length }, 'Records');
+  return range !== undefined && body[range.start] === 0x5b ? elements(body.subarray(range.start, range.end), nesting) : [body.subarray(first.start)];
+}
+
+function elements(array: Buffer, nesting: number): Uint8Array[] {
+  const split = splitArray(array, nesting);
+  if (!split.ok) throw malformed(split);
+  if (split.elements.length === 0) throw new Problem('empty_body', 'The body holds no CloudTrail record.');
+  return split.elements.map(({ start, end }) => array.subarray(start, end));
+}

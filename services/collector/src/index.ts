@@ -1,0 +1,14 @@
+import type { AuthEnv } from '@agent-audit/shared';
+import { Hono } from 'hono';
+import type { CollectorDeps } from './accept.ts';
+import { importCloudTrail } from './import-cloudtrail.ts';
+import { postEvents } from './post-events.ts';
+
+export type { CollectorDeps } from './accept.ts';
+export { Quarantine } from './quarantine.ts';
+export { Recorder } from './recorder.ts';
+
+/** The routes over which events come in. */
+export function collectorRoutes(deps: CollectorDeps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>().route('/', postEvents(deps)).route('/', importCloudTrail(deps));
+}

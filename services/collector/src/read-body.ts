@@ -1,0 +1,67 @@
+import { Readable, type Transform } from 'node:stream';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { Problem } from '@agent-audit/shared';
+
+/** RFC 9110 section 8.4.1, RFC 8878 (zstd), RFC 7932 (br). */
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: () => createGunzip(),
+  'x-gzip': () => createGunzip(),
+  deflate: () => createInflate(),
+  br: () => createBrotliDecompress(),
+  // A window of 16 MiB at most: the frame's header says how much memory the decoder takes.
+  zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 24 } }),
+};
+
+/**
+ * Reads a request's body, decoded. Bytes are counted as they come out of the decoder, whatever `Content-Length`
+ * says, and reading stops at the limit, so a bomb costs no more than the limit.
+ *
+ * @param maxBytes largest body after decoding
+ * @throws Problem `body_too_large`, `unsupported_encoding`, `malformed_encoding` or `empty_body`
+ */
+export async function readBody(request: Request, maxBytes: number): Promise<Buffer> {
+  const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (encoding !== 'identity' && !Object.hasOwn(DECODERS, encoding)) {
+    throw new Problem('unsupported_encoding', `Content-Encoding \`${encoding.slice(0, 40)}\` is not supported; send gzip, zstd, br, deflate or none.`, {}, { 'accept-encoding': 'gzip, zstd, br, deflate' });
+  }
+  if (request.body === null) throw emptyBody();
+  if (encoding === 'identity' && Number(request.headers.get('content-length')) > maxBytes) throw tooLarge(maxBytes);
+  const body = await decode(request.body as AsyncIterable<Uint8Array>, encoding, maxBytes);
+  if (body.length === 0) throw emptyBody();
+  return body;
+}
+
+/**
+ * Collects and decodes bytes, at most `maxBytes` of them.
+ *
+ * @throws Problem `body_too_large` or `malformed_encoding`
+ */
+export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, encoding: string, maxBytes: number): Promise<Buffer> {
+  const decoder = DECODERS[encoding]?.();
+  const source = Readable.from(bytes, { objectMode: false });
+  if (decoder !== undefined) source.once('error', (error) => decoder.destroy(error)).pipe(decoder);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of (decoder ?? source) as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (decoder === undefined || error instanceof Problem || decoder.errored !== error || source.errored !== null) throw error;
+    throw new Problem('malformed_encoding', `The body is not valid ${encoding}: ${(error as Error).message}.`);
+  } finally {
+    source.destroy();
+    decoder?.destroy();
+  }
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length);
+}
+
+function tooLarge(maxBytes: number): Problem {
+  return new Problem('body_too_large', `The body is larger than ${maxBytes} bytes after decompression; send the events in several requests.`, { limit_bytes: maxBytes });
+}
+
+function emptyBody(): Problem {
+  return new Problem('empty_body', 'The body is empty; send one event, a JSON array of events, or NDJSON.');
+}

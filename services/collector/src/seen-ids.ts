@@ -1,0 +1,73 @@
+import { murmurHash3, xxHash32 } from './id-hash.ts';
+
+const FIRST_CAPACITY = 1 << 16;
+const FULL = 0.7;
+
+interface Table {
+  readonly slots: Uint32Array;
+  used: number;
+}
+
+/**
+ * Remembers which (tenant, event_id) have been recorded, in four bytes each and change.
+ *
+ * `false` is certain: the id was never added. `true` may be wrong, about once in a thousand million
+ * times, so a `true` is looked up in the store before anything is decided on it. A lookup for every
+ * new event would cost more than all the rest of recording it.
+ *
+ * One hash chooses the place, another is what is kept there (open addressing, linear probing). A table that
+ * is full stays as it is and a larger one takes what comes next, since the first hash is not kept to move by.
+ */
+export class SeenIds {
+  readonly #tables: Table[] = [];
+
+  constructor(expected = 0) {
+    let capacity = FIRST_CAPACITY;
+    while (capacity * FULL < expected) capacity *= 2;
+    this.#grow(capacity);
+  }
+
+  /** @param key `idKey()` */
+  add(key: string): void {
+    this.addHashes(xxHash32(key), murmurHash3(key));
+  }
+
+  mayHold(key: string): boolean {
+    return this.#find(xxHash32(key), mark(murmurHash3(key)));
+  }
+
+  /** As `add`, with the hashes that the engine computed (see `recordedIdHashes`). */
+  addHashes(place: number, kept: number): void {
+    const value = mark(kept);
+    if (this.#find(place, value)) return;
+    let table = this.#tables.at(-1) as Table;
+    if (table.used >= table.slots.length * FULL) table = this.#grow(table.slots.length * 2);
+    const mask = table.slots.length - 1;
+    let i = place & mask;
+    while (table.slots[i] !== 0) i = (i + 1) & mask;
+    table.slots[i] = value;
+    table.used++;
+  }
+
+  #find(place: number, value: number): boolean {
+    for (const { slots } of this.#tables) {
+      const mask = slots.length - 1;
+      for (let i = place & mask; slots[i] !== 0; i = (i + 1) & mask) if (slots[i] === value) return true;
+    }
+    return false;
+  }
+
+  #grow(capacity: number): Table {
+    const table = { slots: new Uint32Array(capacity), used: 0 };
+    this.#tables.push(table);
+    return table;
+  }
+}
+
+/** 0 marks an empty slot, so no kept hash may be 0. */
+const mark = (hash: number): number => (hash === 0 ? 1 : hash);
+
+/** What `SeenIds` is asked about. Neither part can hold a NUL. */
+export function idKey(tenant: string, eventId: string): string {
+  return `${tenant}\0${eventId}`;
+}

@@ -1,0 +1,9 @@
+import type { Store } from '@agent-audit/queries';
+import type { Clock, KeyRing } from '@agent-audit/shared';
+
+/** What the query routes need. */
+export interface QueryDeps {
+  readonly store: Store;
+  readonly keys: KeyRing;
+  readonly clock: Clock;
+}

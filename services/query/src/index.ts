@@ -1,0 +1,20 @@
+import type { AuthEnv } from '@agent-audit/shared';
+import { Hono } from 'hono';
+import type { QueryDeps } from './deps.ts';
+import { getAgents } from './get-agents.ts';
+import { getEvent } from './get-event.ts';
+import { getEvents } from './get-events.ts';
+import { getQuarantine } from './get-quarantine.ts';
+import { getTimeline } from './get-timeline.ts';
+
+export type { QueryDeps } from './deps.ts';
+
+/** The routes over which the record is read. */
+export function queryRoutes(deps: QueryDeps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>()
+    .route('/', getTimeline(deps))
+    .route('/', getEvents(deps))
+    .route('/', getEvent(deps))
+    .route('/', getAgents(deps))
+    .route('/', getQuarantine(deps));
+}

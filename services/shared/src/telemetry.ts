@@ -1,0 +1,37 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Every metric's name, in one place. Labels come from closed sets; never a tenant, an agent or an id. */
+export interface Telemetry {
+  events(result: 'accepted' | 'duplicate' | 'rejected', count: number): void;
+  inserted(seconds: number, rows: number): void;
+  insertFailed(): void;
+  queued(bytes: number): void;
+  engineRestarts(count: number): void;
+  /** Prometheus text exposition format, and its media type. */
+  expose(): Promise<{ text: string; contentType: string }>;
+}
+
+export function createTelemetry(): Telemetry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'agent_audit_process_' });
+  const registers = [registry];
+  const events = new Counter({ name: 'agent_audit_events_total', help: 'Events received, by what became of them', labelNames: ['result'], registers });
+  const insertSeconds = new Histogram({
+    name: 'agent_audit_insert_seconds', help: 'Time until ClickHouse had a segment on disk', buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30], registers,
+  });
+  const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
+  const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
+  const queued = new Gauge({ name: 'agent_audit_queued_bytes', help: 'Bytes of events that wait to be recorded', registers });
+  const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
+  return {
+    events: (result, count) => events.inc({ result }, count),
+    inserted: (seconds, rows) => {
+      insertSeconds.observe(seconds);
+      insertRows.inc(rows);
+    },
+    insertFailed: () => insertFailures.inc(),
+    queued: (bytes) => queued.set(bytes),
+    engineRestarts: (count) => restarts.set(count),
+    expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
+  };
+}

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
+import { Quarantine, Recorder } from '@agent-audit/collector';
+import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
+import { createTelemetry, KeyRing, startHttpServer, systemClock, type Config, type Log } from '@agent-audit/shared';
+import { createApp } from './app.ts';
+
+export interface Standalone {
+  /** Where the API listens. */
+  readonly url: string;
+  /** The first key of tenant `default`, only when it was made at this start: nobody can read it again. */
+  readonly adminKey: string | undefined;
+  /** The embedded engine's process; undefined with a server of its own. */
+  readonly enginePid: () => number | undefined;
+  /** Stops intake, finishes what was accepted, closes the store, ends the engine. */
+  stop(): Promise<void>;
+}
+
+/** How long requests under way may take once the service is told to stop. */
+const GRACE_MS = 5_000;
+
+/**
+ * Starts the whole service on one machine and resolves when it can accept and answer.
+ *
+ * @throws Error that says what to do when it cannot start; whatever was started before is stopped again
+ */
+export async function startStandalone(config: Config, log: Log): Promise<Standalone> {
+  const closing: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  };
+  try {
+    const dataDir = resolve(config.DATA_DIR);
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    const clock = systemClock;
+    const telemetry = createTelemetry();
+    const { options, enginePid } = await findStore(config, dataDir, log, closing);
+    for (const name of await migrate(options)) log.info({ migration: name }, 'brought the database up to date');
+    const store = new Store(options);
+    closing.push(() => store.close());
+    const keys = new KeyRing(store, clock, log);
+    const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
+    const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
+    const recorder = new Recorder({ store, collectorId, log, clock, telemetry });
+    await recorder.start();
+    closing.push(() => recorder.stop());
+    const quarantine = new Quarantine({ store, collectorId, clock });
+    const app = createApp({ store, keys, recorder, quarantine, config, clock, log, telemetry });
+    const server = await startHttpServer(app, config.HOST, config.PORT);
+    closing.push(() => server.stop(GRACE_MS));
+    log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
+    return { url: server.url, adminKey, enginePid, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function findStore(
+  config: Config,
+  dataDir: string,
+  log: Log,
+  closing: (() => Promise<void>)[],
+): Promise<{ options: StoreOptions; enginePid: () => number | undefined }> {
+  const database = config.CLICKHOUSE_DATABASE;
+  if (config.CLICKHOUSE_URL !== undefined) {
+    return {
+      options: { url: config.CLICKHOUSE_URL, username: config.CLICKHOUSE_USER, password: config.CLICKHOUSE_PASSWORD, database },
+      enginePid: () => undefined,
+    };
+  }
+  const engine = await startEmbeddedClickHouse({ dataDir: join(dataDir, 'clickhouse'), log });
+  closing.push(() => engine.stop());
+  return { options: { url: engine.url, username: engine.username, password: engine.password, database }, enginePid: () => engine.pid };
+}
+
+/** A name for this collector that lasts as long as its data folder: `log_index` counts under it. */
+async function keptCollectorId(dataDir: string): Promise<string> {
+  const file = join(dataDir, 'collector-id');
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const id = `collector-${randomUUID().slice(0, 8)}`;
+    await writeFile(file, `${id}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    return id;
+  }
+}
