@@ -15,6 +15,8 @@ export interface EngineConfig {
   /** 0: any free port. */
   port: number;
   maxMemoryBytes: number;
+  /** Of the login gate. */
+  gatePort: number;
 }
 
 const xml = (text: string): string =>
@@ -23,15 +25,13 @@ const xml = (text: string): string =>
 export const sqlString = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
 /**
- * Server configuration (XML).
- *
- * The engine's own first session logs in as `default` with an empty password, which cannot be
- * changed. So that nobody else does, only requests that log in as {@link USERNAME} are routed to
- * the query handler (ClickHouse refuses a request that names its user in two ways); every other
- * request but /ping gets ClickHouse's answer for failed authentication. The password is then
- * compared by ClickHouse, as SHA-256.
+ * Server configuration (XML). Requests that log in as {@link USERNAME} are routed to the query
+ * handler, where ClickHouse compares the password's SHA-256; every other request but /ping gets
+ * ClickHouse's answer for failed authentication. A request may get around that by naming a second
+ * user in its URL, which ClickHouse believes more than Basic auth: the only other user is
+ * `default`, which the login gate keeps out.
  */
-export const serverConfig = ({ enginePath, usersFile, port, maxMemoryBytes }: EngineConfig): string => `<clickhouse>
+export const serverConfig = ({ enginePath, usersFile, port, maxMemoryBytes, gatePort }: EngineConfig): string => `<clickhouse>
   <path>${xml(enginePath)}/</path>
   <users_config>${xml(usersFile)}</users_config>
   <display_name>agent-audit embedded</display_name>
@@ -46,6 +46,16 @@ export const serverConfig = ({ enginePath, usersFile, port, maxMemoryBytes }: En
   <mark_cache_size>${Math.min(512 * MIB, Math.floor(maxMemoryBytes / 8))}</mark_cache_size>
   <primary_index_cache_size>${Math.min(256 * MIB, Math.floor(maxMemoryBytes / 16))}</primary_index_cache_size>
   <index_mark_cache_size>${Math.min(256 * MIB, Math.floor(maxMemoryBytes / 16))}</index_mark_cache_size>
+
+  <http_authentication_servers>
+    <login_gate>
+      <uri>http://127.0.0.1:${gatePort}/</uri>
+      <connection_timeout_ms>5000</connection_timeout_ms>
+      <send_timeout_ms>5000</send_timeout_ms>
+      <receive_timeout_ms>5000</receive_timeout_ms>
+      <max_tries>1</max_tries>
+    </login_gate>
+  </http_authentication_servers>
 
   <!-- The one system log that is kept: in memory, bounded, gone with the process. -->
   <query_log>
@@ -99,9 +109,9 @@ export const usersConfig = (passwordSha256Hex: string): string => `<clickhouse>
   </profiles>
   <quotas><default></default></quotas>
   <users>
-    <!-- The engine's own first session: may do what STARTUP_SQL needs, and nothing else. -->
+    <!-- The engine's own first session: may do what its startup SQL needs, and nothing else. -->
     <default>
-      <password></password>
+      <http_authentication><server>login_gate</server><scheme>basic</scheme></http_authentication>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile>
       <quota>default</quota>

@@ -5,6 +5,7 @@ import { libchdbPath } from 'chdb/libchdb';
 import { claimDataDir } from './data-dir.ts';
 import { serverConfig, startupSql, usersConfig } from './engine-config.ts';
 import { EmbeddedClickHouseError, type EmbeddedClickHouseErrorCode } from './errors.ts';
+import { openLoginGate } from './login-gate.ts';
 import type { FromChild, ToChild } from './messages.ts';
 import { duplicateOnto, openTerminal } from './posix.ts';
 
@@ -73,7 +74,7 @@ const start = async (options: Extract<ToChild, { type: 'start' }>): Promise<void
   writeFileSync(usersFile, usersConfig(options.passwordSha256Hex), { mode: 0o600 });
   writeFileSync(
     configFile,
-    serverConfig({ enginePath: dir.engine, usersFile, port: options.port, maxMemoryBytes: options.maxMemoryBytes }),
+    serverConfig({ enginePath: dir.engine, usersFile, port: options.port, maxMemoryBytes: options.maxMemoryBytes, gatePort: await openLoginGate() }),
     { mode: 0o600 },
   );
   // The engine reads from its home what a person using clickhouse-local would have put there.

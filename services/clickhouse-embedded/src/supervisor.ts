@@ -77,8 +77,10 @@ export const startEmbeddedClickHouse = async (options: EmbeddedClickHouseOptions
       passwordSha256Hex: createHash('sha256').update(password).digest('hex'),
       maxMemoryBytes: options.maxMemoryBytes ?? defaultMemoryBytes(),
     });
+    const gone = new AbortController();
+    void started.exited.then(() => gone.abort());
     try {
-      await untilAnswering(`http://127.0.0.1:${started.port}`, authorization, ANSWER_LIMIT_MS);
+      await untilAnswering(`http://127.0.0.1:${started.port}`, authorization, ANSWER_LIMIT_MS, gone.signal);
     } catch (error) {
       started.kill();
       await started.exited;
