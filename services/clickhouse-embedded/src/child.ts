@@ -65,7 +65,7 @@ export const startChild = async (options: Omit<Extract<ToChild, { type: 'start' 
       const said = stderr.trim();
       resolve({ reason: `${signal ? `signal ${signal}` : `exit code ${code}`}${said ? `: ${said}` : ''}` });
     });
-    child.once('error', (error) => resolve({ reason: String(error) }));
+    child.on('error', (error) => resolve({ reason: String(error) }));
   });
   void exited.then(({ reason }) =>
     failure.reject(new EmbeddedClickHouseError('start-failed', `the embedded ClickHouse ended while starting: ${reason}`)),

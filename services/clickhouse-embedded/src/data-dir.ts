@@ -11,6 +11,7 @@ const LOCK_RETRY_MS = 50;
 export interface DataDir {
   /** ClickHouse's own `path`: tables, parts, metadata. */
   engine: string;
+  backups: string;
   /** Written anew at every start: configuration, the port, the engine's home. */
   run: string;
 }
@@ -62,5 +63,5 @@ export const claimDataDir = async (dataDir: string, ownerPid: number): Promise<D
   mkdirSync(join(engine, 'metadata'), { recursive: true, mode: 0o700 });
   rmSync(run, { recursive: true, force: true });
   mkdirSync(run, { mode: 0o700 });
-  return { engine, run };
+  return { engine, backups: join(dataDir, 'backups'), run };
 };

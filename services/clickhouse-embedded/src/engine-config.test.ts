@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { serverConfig, sqlString, startupSql, USERNAME, usersConfig } from './engine-config.ts';
 
-const config = { enginePath: '/data/a&b <c>', usersFile: '/run/"users".xml', port: 0, maxMemoryBytes: 4_000_000_000, gatePort: 1 };
+const config = { enginePath: '/data/a&b <c>', backupsPath: '/backups', usersFile: '/run/"users".xml', port: 0, maxMemoryBytes: 4_000_000_000, gatePort: 1 };
 
 test('the beginning of a Basic auth header tells the user', () => {
   for (const password of ['', 'x', 'xy', 'xyz', '\u00e9\u{1f511}']) {

@@ -11,6 +11,8 @@ const MIB = 1024 * 1024;
 export interface EngineConfig {
   /** ClickHouse's `path`. */
   enginePath: string;
+  /** Where BACKUP ... TO File('name') writes to. */
+  backupsPath: string;
   usersFile: string;
   /** 0: any free port. */
   port: number;
@@ -31,7 +33,7 @@ export const sqlString = (text: string): string => `'${text.replaceAll('\\', '\\
  * user in its URL, which ClickHouse believes more than Basic auth: the only other user is
  * `default`, which the login gate keeps out.
  */
-export const serverConfig = ({ enginePath, usersFile, port, maxMemoryBytes, gatePort }: EngineConfig): string => `<clickhouse>
+export const serverConfig = ({ enginePath, backupsPath, usersFile, port, maxMemoryBytes, gatePort }: EngineConfig): string => `<clickhouse>
   <path>${xml(enginePath)}/</path>
   <users_config>${xml(usersFile)}</users_config>
   <display_name>agent-audit embedded</display_name>
@@ -41,6 +43,8 @@ export const serverConfig = ({ enginePath, usersFile, port, maxMemoryBytes, gate
 
   <!-- Its first session's database shows the local file system. Ours is "default", a plain Atomic one. -->
   <default_database>_local</default_database>
+
+  <backups><allowed_path>${xml(backupsPath)}/</allowed_path></backups>
 
   <max_server_memory_usage>${maxMemoryBytes}</max_server_memory_usage>
   <mark_cache_size>${Math.min(512 * MIB, Math.floor(maxMemoryBytes / 8))}</mark_cache_size>

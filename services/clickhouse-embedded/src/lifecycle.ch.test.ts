@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { startEmbeddedClickHouse } from './index.ts';
 import { rows, startTestEngine, until, type TestEngine } from './testing.ts';
@@ -100,6 +101,30 @@ test('stop() lets a running request finish, then frees the directory', async () 
 
   const again = await start({ dataDir: ch.dataDir });
   expect(await rows(again.connect(), 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+});
+
+test('stop() while the engine is being restarted', async () => {
+  for (const wait of [0, 100, 250]) {
+    const ch = await start();
+    const { pid = 0 } = ch.engine;
+    process.kill(pid, 'SIGKILL');
+    await until(() => ch.engine.pid, (current) => current !== pid);
+    await sleep(wait);
+    await ch.engine.stop();
+    expect(ch.engine.pid).toBeUndefined();
+    await expect(fetch(`${ch.engine.url}/ping`)).rejects.toThrow('fetch failed');
+  }
+});
+
+test('a backup, and back', async () => {
+  const ch = await start();
+  const client = ch.connect();
+  await client.command({ query: 'CREATE TABLE t ENGINE = MergeTree ORDER BY n AS SELECT 7::UInt8 AS n' });
+  await client.command({ query: "BACKUP TABLE t TO File('first')" });
+  await client.command({ query: 'DROP TABLE t SYNC' });
+  await client.command({ query: "RESTORE TABLE t FROM File('first')" });
+  expect(await rows(client, 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+  expect(existsSync(join(ch.dataDir, 'backups', 'first'))).toBe(true);
 });
 
 test('a data directory in use is refused, and names its user', async () => {

@@ -74,7 +74,14 @@ const start = async (options: Extract<ToChild, { type: 'start' }>): Promise<void
   writeFileSync(usersFile, usersConfig(options.passwordSha256Hex), { mode: 0o600 });
   writeFileSync(
     configFile,
-    serverConfig({ enginePath: dir.engine, usersFile, port: options.port, maxMemoryBytes: options.maxMemoryBytes, gatePort: await openLoginGate() }),
+    serverConfig({
+      enginePath: dir.engine,
+      backupsPath: dir.backups,
+      usersFile,
+      port: options.port,
+      maxMemoryBytes: options.maxMemoryBytes,
+      gatePort: await openLoginGate(),
+    }),
     { mode: 0o600 },
   );
   // The engine reads from its home what a person using clickhouse-local would have put there.

@@ -97,7 +97,10 @@ export const startEmbeddedClickHouse = async (options: EmbeddedClickHouseOptions
       if (stopped.signal.aborted) return undefined;
       restarts += 1;
       try {
-        return await launch();
+        const started = await launch();
+        if (!stopped.signal.aborted) return started;
+        // stop() came while it was starting, and waits for this.
+        await started.stop();
       } catch (error) {
         log.error({ err: error, restarts }, 'embedded ClickHouse did not come back; trying again');
       }
@@ -143,9 +146,6 @@ export const startEmbeddedClickHouse = async (options: EmbeddedClickHouseOptions
     stopped.abort();
     await child?.stop();
     await supervised;
-    // A restart may have been under way when stop() was called.
-    await child?.stop();
-    child = undefined;
   };
   let stopping: Promise<void> | undefined;
 
