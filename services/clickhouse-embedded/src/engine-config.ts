@@ -6,6 +6,7 @@
 export const USERNAME = 'agent_audit';
 
 const BASIC_AUTH_BEGINNING = `Basic ${Buffer.from(`${USERNAME}:`).toString('base64')}`;
+const BOUNDED_LOG = 'ENGINE = Memory SETTINGS max_rows_to_keep = 2000';
 const MIB = 1024 * 1024;
 
 export interface EngineConfig {
@@ -61,13 +62,17 @@ export const serverConfig = ({ enginePath, backupsPath, usersFile, port, maxMemo
     </login_gate>
   </http_authentication_servers>
 
-  <!-- The one system log that is kept: in memory, bounded, gone with the process. -->
+  <!-- The system logs that are kept: in memory, bounded, gone with the process. -->
   <query_log>
     <database>system</database>
     <table>query_log</table>
-    <engine>ENGINE = Memory SETTINGS max_rows_to_keep = 2000</engine>
-    <flush_interval_milliseconds>7500</flush_interval_milliseconds>
+    <engine>${BOUNDED_LOG}</engine>
   </query_log>
+  <opentelemetry_span_log>
+    <database>system</database>
+    <table>opentelemetry_span_log</table>
+    <engine>${BOUNDED_LOG}</engine>
+  </opentelemetry_span_log>
 
   <http_handlers>
     <rule>

@@ -20,6 +20,7 @@ import { duplicateOnto, openTerminal } from './posix.ts';
  * e.g. when a client goes away. End-of-file typed on the terminal ends it in an orderly way.
  */
 const STDIN = 0;
+const STDERR = 2;
 const PORT_POLL_MS = 10;
 const END_OF_FILE = '\u0004';
 const END_OF_FILE_EVERY_MS = 100;
@@ -114,6 +115,11 @@ const start = async (options: Extract<ToChild, { type: 'start' }>): Promise<void
   }, PORT_POLL_MS);
 };
 
+// process.exit() would wait for the engine's thread for ever.
+process.on('uncaughtException', (error) => {
+  writeSync(STDERR, `${error.stack}\n`);
+  process.kill(process.pid, 'SIGKILL');
+});
 process.on('disconnect', stop);
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);

@@ -66,6 +66,14 @@ describe('parameters', () => {
     expect(answers.flat()).toEqual(Array.from({ length: 100 }, (_, n) => ({ n, slept: 0 })));
   });
 
+  test('too long for a URL, in a multipart body', async () => {
+    const multipart = ch.connect({ use_multipart_params: true });
+    const ids = Array.from({ length: 20_000 }, (_, id) => id);
+    expect(
+      await rows(multipart, 'SELECT toUInt32(count()) AS n, {s:String} AS s FROM numbers(50000) WHERE number IN {ids:Array(UInt64)}', { query_params: { ids, s: nasty } }),
+    ).toEqual([{ n: 20_000, s: nasty }]);
+  });
+
   test('a missing one is told', async () => {
     await expect(rows(client, 'SELECT {absent:String}')).rejects.toMatchObject({ code: '456', type: 'UNKNOWN_QUERY_PARAMETER' });
   });
@@ -296,6 +304,15 @@ test('what ran is in system.query_log', async () => {
   expect(
     await rows(client, "SELECT toUInt8(read_rows) AS n, query FROM system.query_log WHERE query_id = {query_id:String} AND type = 'QueryFinish'", { query_params: { query_id } }),
   ).toEqual([{ n: 1, query: expect.stringContaining('SELECT 42') }]);
+});
+
+test('a traceparent is followed into system.opentelemetry_span_log', async () => {
+  const trace = randomUUID().replaceAll('-', '');
+  await (await post('SELECT 42', {}, { traceparent: `00-${trace}-${trace.slice(16)}-01` })).text();
+  await client.command({ query: 'SYSTEM FLUSH LOGS' });
+  expect(
+    await rows(client, 'SELECT toUInt8(count() > 0) AS found FROM system.opentelemetry_span_log WHERE lower(hex(trace_id)) = {trace:String}', { query_params: { trace } }),
+  ).toEqual([{ found: 1 }]);
 });
 
 test('a slow query holds up no other', async () => {
