@@ -84,7 +84,7 @@ test('a crash of the engine is told with its reason, and restarted', async () =>
 
 test('stop() lets a running request finish, then frees the directory', async () => {
   const ch = await start();
-  const client = ch.connect();
+  const client = ch.connect({ keep_alive: { enabled: false } });
   await client.command({ query: 'CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n' });
   await client.insert({ table: 't', values: [{ n: 7 }], format: 'JSONEachRow' });
   const running = rows(client, 'SELECT sum(sleepEachRow(0.1)) AS slept FROM numbers(10)');
