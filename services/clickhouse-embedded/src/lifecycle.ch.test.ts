@@ -16,7 +16,8 @@ const start: typeof startTestEngine = async (options) => {
   return ch;
 };
 afterEach(async () => {
-  await Promise.all(open.map((ch) => ch[Symbol.asyncDispose]()));
+  // The last one first: it may work on the directory of one before it.
+  for (const ch of open.toReversed()) await ch[Symbol.asyncDispose]();
   open = [];
 });
 
