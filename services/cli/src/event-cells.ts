@@ -69,7 +69,7 @@ export function remarks({ event, recorded }: SeenEvent): Cell[] {
       ...(network.bytes_in === undefined ? [] : [`${network.bytes_in.toLocaleString('en')} B in`]),
     ];
     const to = host === undefined ? '' : `→ ${safe(host)}${network.destination_port === undefined ? '' : `:${network.destination_port}`}`;
-    const text = [to, traffic.join(', ')].filter((part) => part !== '').join(' ');
+    const text = [to, traffic.join(', ')].filter((part) => part !== '').join(', ');
     if (text !== '') cells.push({ text, style: 'cyan' });
   }
   if (decision !== undefined && decision.effect !== 'allow') {

@@ -8,42 +8,38 @@ export interface EventPrinter {
   print(events: readonly SeenEvent[]): Promise<void>;
 }
 
-const MIN = 6;
-
-/** One line an event; columns are laid out by the first page, so that they stay where they are. */
+/** For pipes and files: one whole line an event. Columns are laid out by the first page, so that they stay where they are. */
 export function eventTable(io: Io, options: { readonly agent: boolean }): EventPrinter {
   const columns: Column[] = [
     { title: 'TIME (UTC)' },
     { title: 'OUTCOME' },
-    ...(options.agent ? [{ title: 'AGENT', min: MIN }] : []),
+    ...(options.agent ? [{ title: 'AGENT' }] : []),
     { title: 'ACTION' },
-    { title: 'TOOL', min: MIN },
-    { title: 'RESOURCES', min: MIN },
-    { title: 'REMARKS', min: MIN },
-    { title: 'ON BEHALF OF', min: MIN },
-    { title: 'EVENT', min: MIN },
+    { title: 'TOOL' },
+    { title: 'RESOURCES' },
+    { title: 'REMARKS' },
+    { title: 'ON BEHALF OF' },
+    { title: 'EVENT' },
   ];
   let widths: number[] | undefined;
   return {
     async print(events) {
-      const rows = events.map((seen) => toRow(seen, options.agent, io.columns !== undefined));
+      const rows = events.map((seen) => toRow(seen, options.agent));
       if (widths === undefined) {
-        widths = layOut(columns, rows, io.columns);
+        widths = layOut(columns, rows, undefined);
         await io.outLine(header(columns, widths, io.paint));
       }
-      for (const row of rows) await io.outLine(line(row, widths, io.paint, io.columns !== undefined));
+      for (const row of rows) await io.outLine(line(row, widths, io.paint, false));
     },
   };
 }
 
-function toRow(seen: SeenEvent, agent: boolean, onTerminal: boolean): Row {
+function toRow(seen: SeenEvent, agent: boolean): Row {
   const { event } = seen;
   const found = remarks(seen);
-  const time = utc(event.time);
   const remark: Cell = { text: found.map(({ text }) => text).join('; ') || '-', style: found[0]?.style ?? 'plain' };
   return [
-    // A terminal has no room for nanoseconds.
-    { text: onTerminal ? time.slice(0, 19).replace('T', ' ') : time },
+    { text: utc(event.time) },
     outcomeCell(event),
     ...(agent ? [{ text: safe(event.agent.id), style: 'bold' } satisfies Cell] : []),
     { text: safe(event.action) },

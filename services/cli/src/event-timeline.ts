@@ -4,49 +4,69 @@ import type { Io } from './io.ts';
 import { layOut, line, type Cell, type Column, type Row } from './table.ts';
 import { cut, safe } from './terminal.ts';
 
-const COLUMNS: readonly Column[] = [
-  { title: '' },
-  { title: '' },
-  { title: '' },
-  { title: '', min: 10 },
-  { title: '', min: 10 },
-];
 const INDENT = ' '.repeat('14:33:07.123  '.length);
+/** Narrower terminals have no room for the event's id: whole or not at all, as half an id finds nothing. */
+const COLUMNS_FOR_ID = 110;
 
 /**
- * One agent's doings for reading on a terminal: a line for the day, a line for the event, and below it what matters
- * about it. On whose behalf it acted is said when it changes.
+ * For reading on a terminal: a line for the day, a line for the event, and below it what matters about it. On whose
+ * behalf an agent acted is said when it changes.
  */
-export function eventTimeline(io: Io): EventPrinter {
+export function eventTimeline(io: Io, options: { readonly agent: boolean }): EventPrinter {
+  const withId = (io.columns ?? 0) >= COLUMNS_FOR_ID;
+  const columns: Column[] = [
+    { title: '' },
+    { title: '' },
+    ...(options.agent ? [{ title: '', min: 10 }] : []),
+    { title: '' },
+    { title: '', min: 10 },
+    { title: '', min: 10 },
+    ...(withId ? [{ title: '' }] : []),
+  ];
   let widths: number[] | undefined;
   let day = '';
-  let chain: string | undefined;
+  const chains = new Map<string, string>();
+
   const note = ({ text, style = 'plain' }: Cell): Promise<void> =>
     io.outLine(INDENT + io.paint(style, io.columns === undefined ? text : cut(text, io.columns - INDENT.length)));
+
+  /** The chain where it is another than that of the agent's event before. */
+  const newChain = ({ event }: SeenEvent): string | undefined => {
+    const chain = chainText(event);
+    const before = chains.get(event.agent.id) ?? '';
+    chains.set(event.agent.id, chain);
+    if (chain === before) return undefined;
+    return chain === '' ? 'on nobody\u2019s behalf' : `on behalf of ${chain}`;
+  };
+
   return {
     async print(events) {
-      const rows = events.map(toRow);
-      widths ??= layOut(COLUMNS, rows, io.columns);
+      const rows = events.map((seen) => toRow(seen, options.agent, withId));
+      widths ??= layOut(columns, rows, io.columns);
       for (const [i, seen] of events.entries()) {
         const today = utc(seen.event.time).slice(0, 10);
-        if (today !== day) await io.outLine(io.paint('bold', `${day === '' ? '' : '\n'}${today} (UTC)`));
-        day = today;
-        const behalf = chainText(seen.event);
-        if (behalf !== chain && (behalf !== '' || chain !== undefined)) await note({ text: behalf === '' ? 'on nobody\u2019s behalf' : `on behalf of ${behalf}`, style: 'dim' });
-        chain = behalf;
+        if (today !== day) {
+          if (day !== '') await io.outLine('');
+          await io.outLine(io.paint('bold', `${today} (UTC)`));
+          day = today;
+        }
         await io.outLine(line(rows[i] as Row, widths, io.paint, io.columns !== undefined));
         for (const remark of remarks(seen)) await note(remark);
+        const chain = newChain(seen);
+        if (chain !== undefined) await note({ text: chain, style: 'dim' });
       }
     },
   };
 }
 
-function toRow({ event }: SeenEvent): Row {
+function toRow({ event }: SeenEvent, agent: boolean, withId: boolean): Row {
   return [
     { text: clock(utc(event.time)), style: 'dim' },
     outcomeCell(event),
+    ...(agent ? [{ text: safe(event.agent.id), style: 'cyan' } satisfies Cell] : []),
     { text: safe(event.action) },
     { text: toolText(event), style: 'bold' },
     { text: resourcesText(event) },
+    ...(withId ? [{ text: safe(event.event_id), style: 'dim' } satisfies Cell] : []),
   ];
 }

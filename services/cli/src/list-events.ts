@@ -5,7 +5,8 @@ import type { Params } from './client.ts';
 import { completenessLine } from './completeness.ts';
 import { readSeen } from './event-cells.ts';
 import { addFilters, filterParams } from './event-filters.ts';
-import type { EventPrinter } from './event-table.ts';
+import { eventTable } from './event-table.ts';
+import { eventTimeline } from './event-timeline.ts';
 import { CliError, EXIT } from './exit-codes.ts';
 import type { Io } from './io.ts';
 import { addPaging, clientOf, pageOptions, wantsJson, type ListOptions } from './options.ts';
@@ -28,7 +29,7 @@ interface WindowOptions extends ListOptions {
 }
 
 /** Asks for a list of events, shows it, and says what is known to be missing from it. */
-export async function listEvents(command: Command, io: Io, path: string, printer: EventPrinter): Promise<void> {
+export async function listEvents(command: Command, io: Io, path: string, columns: { readonly agent: boolean }): Promise<void> {
   const options = command.opts<WindowOptions>();
   const params: Params = [
     ['from', options.from],
@@ -38,6 +39,7 @@ export async function listEvents(command: Command, io: Io, path: string, printer
   ];
   const client = await clientOf(command, io);
   const json = wantsJson(command);
+  const printer = io.columns === undefined ? eventTable(io, columns) : eventTimeline(io, columns);
   let known: Completeness | undefined;
   let next: string | null = null;
   let shown = 0;

@@ -1,8 +1,11 @@
+import { debuglog } from 'node:util';
 import { CommanderError } from 'commander';
 import { CliError, EXIT } from './exit-codes.ts';
 import type { Io } from './io.ts';
 import { createProgram } from './program.ts';
 import { safe } from './terminal.ts';
+
+const debug = debuglog('agent-audit');
 
 /** Runs one command line. Everything that can go wrong becomes one line on standard error and an exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -17,8 +20,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       return error.exitCode;
     }
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.ok;
-    io.say(`agent-audit: ${safe(error instanceof Error ? error.message : String(error))} (this is a mistake in agent-audit; AGENT_AUDIT_DEBUG=1 shows where)`);
-    if (io.env['AGENT_AUDIT_DEBUG'] && error instanceof Error) io.say(error.stack ?? '');
+    io.say(`agent-audit: ${safe(error instanceof Error ? error.message : String(error))} (this is a mistake in agent-audit; NODE_DEBUG=agent-audit shows where)`);
+    debug('%s', error instanceof Error ? error.stack : error);
     return EXIT.serverFailed;
   }
 }

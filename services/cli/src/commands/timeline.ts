@@ -1,6 +1,4 @@
 import { Command } from 'commander';
-import { eventTable } from '../event-table.ts';
-import { eventTimeline } from '../event-timeline.ts';
 import type { Io } from '../io.ts';
 import { addWindow, listEvents } from '../list-events.ts';
 
@@ -9,5 +7,5 @@ export function timelineCommand(io: Io): Command {
     .description('everything that one agent did between two moments')
     .argument('<agent_id>');
   return addWindow(command, ['agent_id']).action((agentId: string) =>
-    listEvents(command, io, `/v1/agents/${encodeURIComponent(agentId)}/timeline`, io.columns === undefined ? eventTable(io, { agent: false }) : eventTimeline(io)));
+    listEvents(command, io, `/v1/agents/${encodeURIComponent(agentId)}/timeline`, { agent: false }));
 }
