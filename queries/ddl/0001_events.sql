@@ -97,6 +97,8 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (tenant, agent_id, time, event_id)
 SETTINGS
     index_granularity = 1024,
+    -- A new part is one file, not one per column: a quarter of the time of an insert that syncs.
+    min_bytes_for_wide_part = 134217728,
     -- An acknowledged insert survives a power cut.
     fsync_after_insert = 1,
     fsync_part_directory = 1,

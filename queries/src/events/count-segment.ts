@@ -5,12 +5,17 @@ import type { Store } from '../store.ts';
 const SQL = `
   SELECT count() AS stored
   FROM events
-  WHERE received_at = fromUnixTimestamp64Micro({received_at_us: Int64}) AND segment_id = {segment_id: UUID}`;
+  WHERE received_at >= fromUnixTimestamp64Micro({first_us: Int64}) AND received_at <= fromUnixTimestamp64Micro({last_us: Int64})
+    AND segment_id = {segment_id: UUID}`;
 
 const Row = z.object({ stored: z.coerce.number() });
 
-/** How many rows of a segment are stored: to reconcile an insert that was never answered. */
-export async function countSegment(store: Store, segmentId: string, receivedAtMicros: bigint): Promise<number> {
-  const rows = await store.select(SQL, { segment_id: segmentId, received_at_us: receivedAtMicros }, Row);
+/**
+ * How many rows of a segment are stored: to reconcile an insert that was never answered.
+ *
+ * @param firstUs @param lastUs when its rows were received, microseconds since the Unix epoch, both included
+ */
+export async function countSegment(store: Store, segmentId: string, firstUs: number, lastUs: number): Promise<number> {
+  const rows = await store.select(SQL, { segment_id: segmentId, first_us: firstUs, last_us: lastUs }, Row);
   return rows[0]?.stored ?? 0;
 }

@@ -1,6 +1,6 @@
-import { ACTIONS, KINDS, OUTCOMES, parseTime, toNanos, type AuditEvent } from '@agent-audit/schemas';
+import { ACTIONS, KINDS, OUTCOMES, parseTime, type AuditEvent } from '@agent-audit/schemas';
 import {
-  ArrayColumn, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, LowCardinalityColumn, NullableFloat64Column,
+  ArrayColumn, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
   StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Column,
 } from '../native/index.ts';
 import { timeFlags } from './flags.ts';
@@ -14,19 +14,20 @@ export interface EventRow {
   readonly logIndex: number;
   /** Flags that only the recorder knows; those about time are added here. */
   readonly flags: number;
+  /** Microseconds since the Unix epoch; a plain number holds them exactly until the year 2255. */
+  readonly receivedAtMicros: number;
 }
 
 /** What the rows of one block share. */
 export interface BlockOrigin {
   readonly segmentId: string;
   readonly collectorId: string;
-  /** Microseconds since the Unix epoch. */
-  readonly receivedAtMicros: bigint;
 }
 
 /**
- * Encodes rows of the table `events` as one Native block. Holds its buffers from block to block, so one
- * instance serves one writer. The columns' names and types are those of `ddl/0001_events.sql`.
+ * Encodes rows of the table `events` as Native blocks, each row as it comes: nothing of it is kept but its columns.
+ * Holds its buffers from block to block, so one instance serves one writer. The columns' names and types are those
+ * of `ddl/0001_events.sql`.
  */
 export class EventBlockEncoder {
   readonly #columns = {
@@ -76,7 +77,7 @@ export class EventBlockEncoder {
     protocol: new LowCardinalityColumn(),
     bytes_out: new UInt64Column(),
     bytes_in: new UInt64Column(),
-    duration_ms: new NullableFloat64Column(),
+    duration_ms: new NullableColumn(new Float64Column(), 0),
     emitter: new StringColumn(),
     has_sequence: new BoolColumn(),
     sequence: new UInt64Column(),
@@ -84,44 +85,48 @@ export class EventBlockEncoder {
     raw: new StringColumn(),
   } satisfies Record<string, Column>;
 
-  get columnNames(): string[] {
-    return Object.keys(this.#columns);
+  readonly columnNames: readonly string[] = Object.keys(this.#columns);
+  #rows = 0;
+
+  /** Rows appended since the last `finish`. */
+  get rows(): number {
+    return this.#rows;
   }
 
   /**
-   * @param rows validated events
+   * @param row a validated event
    * @throws RangeError for an event that `validateEvent` would not have let through
    */
-  encode(rows: readonly EventRow[], origin: BlockOrigin): Buffer {
-    const receivedAtSeconds = Number(origin.receivedAtMicros / 1_000_000n);
-    try {
-      for (const row of rows) {
-        this.#appendOrigin(row, origin);
-        this.#appendEvent(row.event, row.flags, receivedAtSeconds);
-        this.#columns.raw.appendBytes(row.raw);
-      }
-      return encodeBlock(this.#columns, rows.length);
-    } finally {
-      for (const column of Object.values(this.#columns)) column.clear();
-    }
-  }
-
-  #appendOrigin(row: EventRow, origin: BlockOrigin): void {
+  append(row: EventRow, origin: BlockOrigin): void {
     const to = this.#columns;
+    const { event } = row;
+    const time = parseTime(event.time);
+    if (!time.ok) throw new RangeError(`event ${event.event_id}: time ${time.message}`);
+    const receivedAtSeconds = Math.floor(row.receivedAtMicros / 1_000_000);
+
     to.tenant.append(row.tenant);
-    to.received_at.append(origin.receivedAtMicros);
+    to.received_at.append(receivedAtSeconds, row.receivedAtMicros - receivedAtSeconds * 1_000_000);
     to.collector_id.append(origin.collectorId);
     to.log_index.append(row.logIndex);
     to.segment_id.append(origin.segmentId);
+    to.flags.append(row.flags | timeFlags(time.seconds, receivedAtSeconds));
+    to.event_id.append(event.event_id);
+    to.time.append(time.seconds, time.nanos);
+    this.#appendEvent(event);
+    to.raw.appendBytes(row.raw);
+    this.#rows++;
   }
 
-  #appendEvent(event: AuditEvent, flags: number, receivedAtSeconds: number): void {
+  /** The rows so far as one block, in a buffer of its own; the encoder is empty afterwards. */
+  finish(): Buffer {
+    const block = encodeBlock(this.#columns, this.#rows);
+    for (const column of Object.values(this.#columns)) column.clear();
+    this.#rows = 0;
+    return block;
+  }
+
+  #appendEvent(event: AuditEvent): void {
     const to = this.#columns;
-    const time = parseTime(event.time);
-    if (!time.ok) throw new RangeError(`event ${event.event_id}: time ${time.message}`);
-    to.flags.append(flags | timeFlags(time.seconds, receivedAtSeconds));
-    to.event_id.append(event.event_id);
-    to.time.append(toNanos(time));
     to.kind.append(event.kind);
     to.action.append(event.action);
 

@@ -9,7 +9,8 @@ import type { Column } from './columns.ts';
  */
 export function encodeBlock(columns: Readonly<Record<string, Column>>, rows: number): Buffer {
   const named = Object.entries(columns);
-  const out = new ByteBuffer(64 * 1024);
+  // Allocated once: a block is tens of megabytes, and growing would copy it several times over.
+  const out = new ByteBuffer(named.reduce((size, [name, column]) => size + name.length + column.type.length + 40 + column.size, 20));
   out.varint(named.length);
   out.varint(rows);
   for (const [name, column] of named) {

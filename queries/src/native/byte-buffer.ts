@@ -31,7 +31,7 @@ export class ByteBuffer {
   }
 
   u8(value: number): void {
-    this.reserve(1);
+    if (this.length === this.bytes.length) this.reserve(1);
     this.bytes[this.length++] = value;
   }
 
@@ -45,27 +45,12 @@ export class ByteBuffer {
     this.length = this.bytes.writeUInt32LE(value, this.length);
   }
 
-  f64(value: number): void {
-    this.reserve(8);
-    this.length = this.bytes.writeDoubleLE(value, this.length);
-  }
-
   /** An unsigned integer of at most 2^53 - 1, exactly, without a bigint. */
   u64(value: number): void {
     this.reserve(8);
     const high = Math.floor(value / 0x1_0000_0000);
     this.bytes.writeUInt32LE(value - high * 0x1_0000_0000, this.length);
     this.length = this.bytes.writeUInt32LE(high, this.length + 4);
-  }
-
-  u64n(value: bigint): void {
-    this.reserve(8);
-    this.length = this.bytes.writeBigUInt64LE(value, this.length);
-  }
-
-  i64n(value: bigint): void {
-    this.reserve(8);
-    this.length = this.bytes.writeBigInt64LE(value, this.length);
   }
 
   /** Unsigned LEB128, ClickHouse's VarUInt. */

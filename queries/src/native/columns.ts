@@ -11,156 +11,284 @@ import { ByteBuffer } from './byte-buffer.ts';
 export interface Column {
   /** ClickHouse's name of the type, as it stands in the block's header. */
   readonly type: string;
+  /** How many bytes `writePrefix` and `writeValues` need, or a little more. */
+  readonly size: number;
   writePrefix(to: ByteBuffer): void;
   writeValues(to: ByteBuffer): void;
   clear(): void;
 }
 
-abstract class PlainColumn implements Column {
-  abstract readonly type: string;
-  protected readonly buffer = new ByteBuffer();
+export class StringColumn implements Column {
+  readonly type = 'String';
+  readonly #buffer = new ByteBuffer();
+
+  get size(): number {
+    return this.#buffer.length;
+  }
+
+  append(value: string): void {
+    if (value === '') this.#buffer.u8(0);
+    else this.#buffer.string(value);
+  }
+
+  /** Any bytes, UTF-8 or not: ClickHouse's String is a byte string. */
+  appendBytes(value: Uint8Array): void {
+    this.#buffer.stringBytes(value);
+  }
 
   writePrefix(_to: ByteBuffer): void {
     // Plain columns have none.
   }
 
   writeValues(to: ByteBuffer): void {
-    to.append(this.buffer.view());
+    to.append(this.#buffer.view());
   }
 
   clear(): void {
-    this.buffer.clear();
+    this.#buffer.clear();
   }
 }
 
-export class StringColumn extends PlainColumn {
-  readonly type: string = 'String';
+/** Values of a fixed width, kept in the machine's own words; every platform that Node runs on is little-endian. */
+abstract class FixedColumn<Words extends Uint32Array | Uint16Array | Uint8Array | Float64Array> implements Column {
+  abstract readonly type: string;
+  protected words: Words;
+  protected used = 0;
+  readonly #grow: (capacity: number) => Words;
 
-  append(value: string): void {
-    this.buffer.string(value);
+  constructor(grow: (capacity: number) => Words) {
+    this.#grow = grow;
+    this.words = grow(1024);
   }
 
-  /** Any bytes, UTF-8 or not: ClickHouse's String is a byte string. */
-  appendBytes(value: Uint8Array): void {
-    this.buffer.stringBytes(value);
+  get size(): number {
+    return this.used * this.words.BYTES_PER_ELEMENT;
+  }
+
+  /** Makes room for `count` more words and hands out the place of the first. */
+  protected next(count: number): number {
+    const at = this.used;
+    this.used = at + count;
+    if (this.used > this.words.length) {
+      const grown = this.#grow(this.words.length * 2);
+      grown.set(this.words);
+      this.words = grown;
+    }
+    return at;
+  }
+
+  writePrefix(_to: ByteBuffer): void {
+    // Plain columns have none.
+  }
+
+  writeValues(to: ByteBuffer): void {
+    to.append(new Uint8Array(this.words.buffer, this.words.byteOffset, this.used * this.words.BYTES_PER_ELEMENT));
+  }
+
+  clear(): void {
+    this.used = 0;
   }
 }
 
-export class UInt64Column extends PlainColumn {
+const WORD = 0x1_0000_0000;
+
+/** 64-bit values as two words, the lower first: no bigint on the way of a plain number. */
+abstract class Fixed64Column extends FixedColumn<Uint32Array> {
+  constructor() {
+    super((capacity) => new Uint32Array(capacity));
+  }
+
+  protected put(low: number, high: number): void {
+    const at = this.next(2);
+    this.words[at] = low;
+    this.words[at + 1] = high;
+  }
+
+  /** @param value in -2^63 … 2^64 - 1 */
+  protected putBigInt(value: bigint): void {
+    this.put(Number(BigInt.asUintN(32, value)), Number(BigInt.asUintN(32, value >> 32n)));
+  }
+}
+
+export class UInt64Column extends Fixed64Column {
   readonly type = 'UInt64';
 
   /** @param value an integer in 0 … 2^53 - 1 */
   append(value: number): void {
-    this.buffer.u64(value);
+    const high = Math.floor(value / WORD);
+    this.put(value - high * WORD, high);
   }
 
   appendBigInt(value: bigint): void {
-    this.buffer.u64n(value);
-  }
-}
-
-export class UInt32Column extends PlainColumn {
-  readonly type = 'UInt32';
-
-  append(value: number): void {
-    this.buffer.u32(value);
-  }
-}
-
-export class UInt16Column extends PlainColumn {
-  readonly type = 'UInt16';
-
-  append(value: number): void {
-    this.buffer.u16(value);
-  }
-}
-
-export class UInt8Column extends PlainColumn {
-  readonly type = 'UInt8';
-
-  append(value: number): void {
-    this.buffer.u8(value);
-  }
-}
-
-export class BoolColumn extends PlainColumn {
-  readonly type = 'Bool';
-
-  append(value: boolean): void {
-    this.buffer.u8(value ? 1 : 0);
-  }
-}
-
-export class Float64Column extends PlainColumn {
-  readonly type = 'Float64';
-
-  append(value: number): void {
-    this.buffer.f64(value);
+    this.putBigInt(value);
   }
 }
 
 /** DateTime64(precision, 'UTC'): an Int64 count of 10^-precision seconds since the Unix epoch. */
-export class DateTime64Column extends PlainColumn {
+export class DateTime64Column extends Fixed64Column {
   readonly type: string;
+  readonly #perSecond: number;
 
   constructor(precision: 3 | 6 | 9) {
     super();
     this.type = `DateTime64(${precision}, 'UTC')`;
+    this.#perSecond = 10 ** precision;
   }
 
-  append(ticks: bigint): void {
-    this.buffer.i64n(ticks);
+  appendTicks(ticks: bigint): void {
+    this.putBigInt(ticks);
+  }
+
+  /**
+   * Exactly, in plain numbers: the product is split at 2^16, so that no part of it passes 2^53.
+   *
+   * @param seconds whole seconds since the Unix epoch, negative before it
+   * @param fraction ticks within that second, 0 or more
+   */
+  append(seconds: number, fraction: number): void {
+    const upper = Math.floor(seconds / 0x1_0000);
+    const above = upper * this.#perSecond;
+    const high = Math.floor(above / 0x1_0000);
+    const below = (above - high * 0x1_0000) * 0x1_0000 + (seconds - upper * 0x1_0000) * this.#perSecond + fraction;
+    const carry = Math.floor(below / WORD);
+    this.put(below - carry * WORD, high + carry);
+  }
+}
+
+export class UInt32Column extends FixedColumn<Uint32Array> {
+  readonly type = 'UInt32';
+
+  constructor() {
+    super((capacity) => new Uint32Array(capacity));
+  }
+
+  append(value: number): void {
+    const at = this.next(1);
+    this.words[at] = value;
+  }
+}
+
+export class UInt16Column extends FixedColumn<Uint16Array> {
+  readonly type = 'UInt16';
+
+  constructor() {
+    super((capacity) => new Uint16Array(capacity));
+  }
+
+  append(value: number): void {
+    const at = this.next(1);
+    this.words[at] = value;
+  }
+}
+
+export class UInt8Column extends FixedColumn<Uint8Array> {
+  readonly type: string = 'UInt8';
+
+  constructor() {
+    super((capacity) => new Uint8Array(capacity));
+  }
+
+  append(value: number): void {
+    const at = this.next(1);
+    this.words[at] = value;
+  }
+}
+
+export class BoolColumn extends FixedColumn<Uint8Array> {
+  readonly type = 'Bool';
+
+  constructor() {
+    super((capacity) => new Uint8Array(capacity));
+  }
+
+  append(value: boolean): void {
+    const at = this.next(1);
+    this.words[at] = value ? 1 : 0;
+  }
+}
+
+export class Float64Column extends FixedColumn<Float64Array> {
+  readonly type = 'Float64';
+
+  constructor() {
+    super((capacity) => new Float64Array(capacity));
+  }
+
+  append(value: number): void {
+    const at = this.next(1);
+    this.words[at] = value;
   }
 }
 
 /** Enum8 with the given names; a name's code is its place in the list, from `first` on. */
-export class EnumColumn<Name extends string> extends PlainColumn {
+export class EnumColumn<Name extends string> extends FixedColumn<Uint8Array> {
   readonly type: string;
   readonly #codes: ReadonlyMap<string, number>;
 
   constructor(names: readonly Name[], first = 1) {
-    super();
+    super((capacity) => new Uint8Array(capacity));
     this.#codes = new Map(names.map((name, i) => [name, first + i]));
     this.type = `Enum8(${names.map((name, i) => `'${name}' = ${first + i}`).join(', ')})`;
   }
 
+  /** @throws RangeError for a name that the type does not have */
   append(name: Name): void {
     const code = this.#codes.get(name);
     if (code === undefined) throw new RangeError(`'${name}' is not a value of ${this.type}`);
-    this.buffer.u8(code);
+    const at = this.next(1);
+    this.words[at] = code;
   }
 }
 
 /** UUID: two little-endian UInt64 halves, the more significant one first. */
-export class UuidColumn extends PlainColumn {
+export class UuidColumn extends Fixed64Column {
   readonly type = 'UUID';
+  #last = '';
+  #words: readonly number[] = [];
 
-  /** @param value 32 hexadecimal digits with or without hyphens */
+  /** @param value 32 hexadecimal digits with or without hyphens @throws RangeError for anything else */
   append(value: string): void {
-    const digits = value.replaceAll('-', '');
-    if (!/^[0-9a-fA-F]{32}$/.test(digits)) throw new RangeError(`not a UUID: ${JSON.stringify(value)}`);
-    this.buffer.u64n(BigInt(`0x${digits.slice(0, 16)}`));
-    this.buffer.u64n(BigInt(`0x${digits.slice(16)}`));
+    if (value !== this.#last) {
+      const digits = value.replaceAll('-', '');
+      if (!/^[0-9a-fA-F]{32}$/.test(digits)) throw new RangeError(`not a UUID: ${JSON.stringify(value)}`);
+      this.#words = [8, 0, 24, 16].map((at) => Number.parseInt(digits.slice(at, at + 8), 16));
+      this.#last = value;
+    }
+    this.put(this.#words[0] as number, this.#words[1] as number);
+    this.put(this.#words[2] as number, this.#words[3] as number);
   }
 }
 
-export class NullableFloat64Column implements Column {
-  readonly type = 'Nullable(Float64)';
-  readonly #nulls = new ByteBuffer();
-  readonly #values = new ByteBuffer();
+/** Nullable(T): which rows are null, then a value for every row. */
+export class NullableColumn<Value> implements Column {
+  readonly type: string;
+  readonly #nulls = new UInt8Column();
+  readonly #values: Column & { append(value: Value): void };
+  readonly #filler: Value;
 
-  append(value: number | undefined): void {
-    this.#nulls.u8(value === undefined ? 1 : 0);
-    this.#values.f64(value ?? 0);
+  /** @param filler what stands in the place of a null's value; never read */
+  constructor(values: Column & { append(value: Value): void }, filler: Value) {
+    this.#values = values;
+    this.#filler = filler;
+    this.type = `Nullable(${values.type})`;
   }
 
-  writePrefix(_to: ByteBuffer): void {
-    // Nullable has no prefix of its own, nor has Float64.
+  get size(): number {
+    return this.#nulls.size + this.#values.size;
+  }
+
+  append(value: Value | undefined): void {
+    this.#nulls.append(value === undefined ? 1 : 0);
+    this.#values.append(value ?? this.#filler);
+  }
+
+  writePrefix(to: ByteBuffer): void {
+    this.#values.writePrefix(to);
   }
 
   writeValues(to: ByteBuffer): void {
-    to.append(this.#nulls.view());
-    to.append(this.#values.view());
+    this.#nulls.writeValues(to);
+    this.#values.writeValues(to);
   }
 
   clear(): void {
@@ -174,6 +302,9 @@ const HAS_ADDITIONAL_KEYS = 1 << 9;
 const NEEDS_UPDATE_DICTIONARY = 1 << 10;
 const INDEX_WIDTH = { u8: 0, u16: 1, u32: 2 } as const;
 
+/** Version, flags and two counts, eight bytes each. */
+const LOW_CARDINALITY_HEAD = 32;
+
 /** LowCardinality(String): the block's distinct values once, then an index a row. */
 export class LowCardinalityColumn implements Column {
   readonly type = 'LowCardinality(String)';
@@ -184,6 +315,11 @@ export class LowCardinalityColumn implements Column {
   #count = 0;
   #lastValue = '';
   #lastPosition = 0;
+  #keyBytes = 1;
+
+  get size(): number {
+    return LOW_CARDINALITY_HEAD + this.#keyBytes + this.#count * 4;
+  }
 
   append(value: string): void {
     if (this.#count === this.#rows.length) {
@@ -201,6 +337,7 @@ export class LowCardinalityColumn implements Column {
       position = this.#keys.length;
       this.#keys.push(value);
       this.#positions.set(value, position);
+      this.#keyBytes += value.length * 3 + 10;
     }
     this.#lastValue = value;
     this.#lastPosition = position;
@@ -230,13 +367,14 @@ export class LowCardinalityColumn implements Column {
     this.#count = 0;
     this.#lastValue = '';
     this.#lastPosition = 0;
+    this.#keyBytes = 1;
   }
 }
 
 /** Array(T): where each row's elements end, then all elements in one column. */
 export class ArrayColumn<Element extends Column> implements Column {
   readonly type: string;
-  readonly #offsets = new ByteBuffer();
+  readonly #offsets = new UInt64Column();
   readonly #elements: Element;
   #end = 0;
 
@@ -245,10 +383,14 @@ export class ArrayColumn<Element extends Column> implements Column {
     this.type = `Array(${elements.type})`;
   }
 
+  get size(): number {
+    return this.#offsets.size + this.#elements.size;
+  }
+
   /** Closes a row of `count` elements and hands out the column to append exactly that many to. */
   append(count: number): Element {
     this.#end += count;
-    this.#offsets.u64(this.#end);
+    this.#offsets.append(this.#end);
     return this.#elements;
   }
 
@@ -257,7 +399,7 @@ export class ArrayColumn<Element extends Column> implements Column {
   }
 
   writeValues(to: ByteBuffer): void {
-    to.append(this.#offsets.view());
+    this.#offsets.writeValues(to);
     if (this.#end > 0) this.#elements.writeValues(to);
   }
 

@@ -29,7 +29,7 @@ export function encodeQuarantine(rows: readonly QuarantineRow[]): { columnNames:
   const to = newColumns();
   for (const row of rows) {
     to.tenant.append(row.tenant);
-    to.received_at.append(row.receivedAtMicros);
+    to.received_at.appendTicks(row.receivedAtMicros);
     to.quarantine_id.append(row.quarantineId);
     to.collector_id.append(row.collectorId);
     to.origin.append(row.origin);

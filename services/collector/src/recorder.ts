@@ -1,15 +1,12 @@
 import { hash, randomUUIDv7 } from 'node:crypto';
-import {
-  countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError,
-  type EventRow, type Store,
-} from '@agent-audit/queries';
+import { countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError, type Store } from '@agent-audit/queries';
 import type { AuditEvent } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { idKey, SeenIds } from './seen-ids.ts';
 
 export interface NewEvent {
   readonly event: AuditEvent;
-  /** The event's exact bytes. Must not change until `record` settles. */
+  /** The event's exact bytes. */
   readonly raw: Uint8Array;
 }
 
@@ -35,57 +32,75 @@ export interface RecorderOptions {
   readonly patienceMs?: number;
 }
 
-/** One `record` call on its way. */
-interface Request {
-  readonly tenant: string;
-  readonly events: readonly NewEvent[];
+interface Waiter {
   readonly bytes: number;
-  result: RecordResult;
-  readonly resolve: (result: RecordResult) => void;
+  readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** One insert: the rows of one or more requests. */
+/** What becomes one insert, one block and one part. */
 interface Segment {
   readonly id: string;
-  readonly requests: readonly Request[];
-  readonly receivedAtMicros: bigint;
-  readonly rows: readonly EventRow[];
-  readonly keys: readonly string[];
-  readonly block: Buffer | undefined;
+  readonly waiters: Waiter[];
+  readonly firstReceivedAtMicros: number;
+  lastReceivedAtMicros: number;
+  rows: number;
+  bytes: number;
 }
 
-const SEGMENT_ROWS = 20_000;
-const SEGMENT_BYTES = 32 * 1024 * 1024;
+interface SealedSegment extends Segment {
+  readonly block: Buffer;
+}
+
+/** A request with ids that may be known. */
+interface Doubtful {
+  readonly tenant: string;
+  readonly events: readonly NewEvent[];
+  readonly bytes: number;
+  readonly resolve: (result: Promise<RecordResult>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const SEGMENT_ROWS = 16_000;
+const SEGMENT_BYTES = 16 * 1024 * 1024;
+/** Bytes of events taken in and not yet recorded; beyond it, requests are refused. */
 const QUEUE_BYTES = 128 * 1024 * 1024;
 const PATIENCE_MS = 30_000;
-/** Ids per lookup; they travel as one parameter. */
+/** Ids per lookup. */
 const LOOKUP_IDS = 1_000;
 
 /**
- * Records events: decides what is new, puts the events of waiting requests together into one segment,
- * and inserts it. While one segment is being inserted, the next is prepared.
+ * Records events: tells what is new from what is known, encodes it into the open segment, and inserts segments
+ * one after the other.
  *
- *   queued -> prepared (new told from known, encoded) -> inserting -> recorded   (every request is answered)
- *                                                            |
- *                                                            +-> not recorded    (it and all behind it are refused;
- *                                                                                 positions are read again from the store)
+ *            all ids certainly new
+ *   record ----------------------------> open segment --sealed--> waiting --> inserting --> recorded: answered
+ *      |                                      ^                                  |
+ *      | some may be known                    | the new ones                     +--> not recorded: it and all
+ *      +--> looked up in the store, after ----+                                       behind it are refused
+ *           all earlier segments
  *
- * Invariant: segments are inserted one after the other in the order in which their `log_index` was given
- * out, and none is given out again unless the store was asked how far it got.
+ * A segment is sealed when it is full, or as soon as nothing else is being inserted: alone, an event waits for
+ * nobody; under load, requests share an insert.
+ *
+ * Invariants: an id that was ever taken in is in `#seen`, so a second request with it is looked up after the first
+ * has been settled. Positions (`log_index`) are given out in the order of insertion, and after a failure they
+ * are read from the store again before any is given out.
  */
 export class Recorder {
   readonly #options: Required<RecorderOptions>;
   readonly #encoder = new EventBlockEncoder();
-  readonly #queue: Request[] = [];
+  #open: Segment | undefined;
+  readonly #sealed: SealedSegment[] = [];
+  #inserting: Promise<void> | undefined;
   #queuedBytes = 0;
   #seen = new SeenIds();
   #seenLoaded = false;
-  /** Ids of segments that are prepared or inserting, with the bytes of each event under them. */
-  readonly #pending = new Map<string, Uint8Array[]>();
-  #logSizes: Map<string, number> | undefined;
-  #running: Promise<void> | undefined;
   #learning: Promise<void> = Promise.resolve();
+  readonly #doubtful: Doubtful[] = [];
+  #lookingUp: Promise<void> | undefined;
+  /** The next position of each tenant; undefined when it must be read from the store. */
+  #logSizes: Map<string, number> | undefined;
   #stopped = false;
 
   constructor(options: RecorderOptions) {
@@ -100,6 +115,224 @@ export class Recorder {
     this.#logSizes = await logSizes(this.#options.store, this.#options.collectorId);
     this.#seen = new SeenIds(this.#logSizes.values().reduce((sum, size) => sum + size, 0));
     this.#learning = this.#learnRecordedIds();
+  }
+
+  /**
+   * Records validated events of one tenant.
+   *
+   * The promise resolves only when every accepted event is on disk in ClickHouse and synced; callers must not
+   * acknowledge anything before. When it rejects, some of the events may still have been stored: repeating the
+   * request is safe and tells them as duplicates.
+   *
+   * @throws NotRecorded when too much is waiting, the recorder is stopping or ClickHouse does not take the events
+   */
+  async record(tenant: string, events: readonly NewEvent[]): Promise<RecordResult> {
+    if (events.length === 0) return { accepted: 0, duplicates: 0 };
+    if (this.#stopped) throw new NotRecorded('the service is stopping');
+    const bytes = events.reduce((sum, { raw }) => sum + raw.length, 0);
+    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUE_BYTES) throw new NotRecorded('too many events are waiting to be recorded');
+    this.#addQueued(bytes);
+    if (this.#areNew(tenant, events) && this.#logSizes !== undefined) {
+      await this.#append(tenant, events, bytes, this.#logSizes);
+      return { accepted: events.length, duplicates: 0 };
+    }
+    return new Promise<RecordResult>((resolve, reject) => {
+      this.#doubtful.push({ tenant, events, bytes, resolve, reject });
+      this.#lookingUp ??= this.#lookUpAll().finally(() => {
+        this.#lookingUp = undefined;
+      });
+    });
+  }
+
+  /** Refuses new events and resolves when all earlier ones are recorded or refused. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#lookingUp;
+    await this.#settle();
+    await this.#learning;
+  }
+
+  /** Marks all ids as seen; true when every one of them was certainly new. */
+  #areNew(tenant: string, events: readonly NewEvent[]): boolean {
+    let certain = this.#seenLoaded;
+    for (const { event } of events) if (!this.#seen.add(idKey(tenant, event.event_id))) certain = false;
+    return certain;
+  }
+
+  /** Encodes events into the open segment. @returns when they are recorded @throws NotRecorded */
+  #append(tenant: string, events: readonly NewEvent[], bytes: number, sizes: Map<string, number>, isConflict?: (index: number) => boolean): Promise<void> {
+    const receivedAtMicros = Number(this.#options.clock.nowMicros());
+    const segment = this.#openSegment(receivedAtMicros);
+    const origin = { segmentId: segment.id, collectorId: this.#options.collectorId };
+    let logIndex = sizes.get(tenant) ?? 0;
+    events.forEach(({ event, raw }, i) => {
+      const flags = isConflict?.(i) === true ? FLAG_BITS.conflict : 0;
+      this.#encoder.append({ tenant, event, raw, logIndex: logIndex++, flags, receivedAtMicros }, origin);
+    });
+    sizes.set(tenant, logIndex);
+    segment.rows += events.length;
+    segment.bytes += bytes;
+    segment.lastReceivedAtMicros = receivedAtMicros;
+    const recorded = new Promise<void>((resolve, reject) => segment.waiters.push({ bytes, resolve, reject }));
+    if (segment.rows >= SEGMENT_ROWS || segment.bytes >= SEGMENT_BYTES) this.#seal();
+    // What arrives in the same turn of the event loop shares a segment.
+    else if (this.#inserting === undefined) setImmediate(() => this.#insertSegments());
+    return recorded;
+  }
+
+  #openSegment(receivedAtMicros: number): Segment {
+    // One segment, one partition: only then is its insert atomic.
+    if (this.#open !== undefined && monthOf(this.#open.firstReceivedAtMicros) !== monthOf(receivedAtMicros)) this.#seal();
+    this.#open ??= { id: randomUUIDv7(), waiters: [], firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros, rows: 0, bytes: 0 };
+    return this.#open;
+  }
+
+  #seal(): void {
+    if (this.#open === undefined) return;
+    this.#sealed.push({ ...this.#open, block: this.#encoder.finish() });
+    this.#open = undefined;
+    this.#insertSegments();
+  }
+
+  #insertSegments(): void {
+    this.#inserting ??= (async () => {
+      for (;;) {
+        if (this.#sealed.length === 0 && this.#open !== undefined) {
+          this.#sealed.push({ ...this.#open, block: this.#encoder.finish() });
+          this.#open = undefined;
+        }
+        const segment = this.#sealed.shift();
+        if (segment === undefined) return;
+        try {
+          await this.#insertUntilStored(segment);
+          this.#answer(segment.waiters);
+        } catch (error) {
+          this.#refuse(segment, error);
+        }
+      }
+    })().finally(() => {
+      this.#inserting = undefined;
+    });
+  }
+
+  /** Resolves when everything that was appended before is recorded or refused. */
+  async #settle(): Promise<void> {
+    this.#seal();
+    await this.#inserting;
+  }
+
+  async #insertUntilStored(segment: SealedSegment): Promise<void> {
+    // Nothing but duplicates of what was stored before.
+    if (segment.rows === 0) return;
+    const { store, log, clock, telemetry, patienceMs } = this.#options;
+    const deadline = clock.nowMs() + patienceMs;
+    for (let attempt = 0; ; attempt++) {
+      const begin = clock.nowMs();
+      try {
+        await store.insertNative('events', this.#encoder.columnNames, segment.block, segment.id);
+        telemetry.inserted((clock.nowMs() - begin) / 1000, segment.rows);
+        return;
+      } catch (error) {
+        telemetry.insertFailed();
+        if (!(error instanceof StoreError) || !error.retryable || clock.nowMs() >= deadline) throw error;
+        log.warn({ err: error, segment_id: segment.id, attempt }, 'an insert failed and will be repeated');
+        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt));
+        if (await this.#isStored(segment)) return;
+      }
+    }
+  }
+
+  /** Whether a segment whose insert was not answered got there all the same. */
+  async #isStored(segment: Segment): Promise<boolean> {
+    try {
+      return (await countSegment(this.#options.store, segment.id, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)) >= segment.rows;
+    } catch (error) {
+      this.#options.log.debug({ err: error, segment_id: segment.id }, 'could not ask for a segment');
+      return false;
+    }
+  }
+
+  #answer(waiters: readonly Waiter[]): void {
+    for (const { bytes, resolve } of waiters) {
+      this.#addQueued(-bytes);
+      resolve();
+    }
+  }
+
+  /** Refuses a segment that could not be stored, and all behind it: their positions may be given out again. */
+  #refuse(failed: SealedSegment, error: unknown): void {
+    this.#logSizes = undefined;
+    const behind: Segment[] = this.#sealed.splice(0);
+    if (this.#open !== undefined) {
+      behind.push(this.#open);
+      this.#encoder.finish();
+      this.#open = undefined;
+    }
+    const waiters = [failed, ...behind].flatMap((segment) => segment.waiters);
+    this.#options.log.error({ err: error, requests: waiters.length }, 'events were not recorded; their senders were told to repeat');
+    for (const { bytes, reject } of waiters) {
+      this.#addQueued(-bytes);
+      reject(new NotRecorded('the store does not take events at the moment', { cause: error }));
+    }
+  }
+
+  /** Works off the requests with ids that may be known, all that are waiting at a time. */
+  async #lookUpAll(): Promise<void> {
+    while (this.#doubtful.length > 0) {
+      const requests = this.#doubtful.splice(0);
+      try {
+        // What was taken in before may hold the same ids; now the store knows them.
+        await this.#settle();
+        const sizes = (this.#logSizes ??= await logSizes(this.#options.store, this.#options.collectorId));
+        const recorded = await this.#findRecorded(requests);
+        for (const request of requests) this.#appendNew(request, recorded, sizes);
+      } catch (error) {
+        this.#options.log.error({ err: error, requests: requests.length }, 'could not look up which events are recorded');
+        for (const { bytes, reject } of requests) {
+          this.#addQueued(-bytes);
+          reject(new NotRecorded('the store does not answer at the moment', { cause: error }));
+        }
+      }
+    }
+  }
+
+  /** @param recorded digests by `idKey`; those of the events appended are added */
+  #appendNew({ tenant, events, bytes, resolve }: Doubtful, recorded: Map<string, Set<string>>, sizes: Map<string, number>): void {
+    const fresh: NewEvent[] = [];
+    const conflicts = new Set<number>();
+    for (const one of events) {
+      const key = idKey(tenant, one.event.event_id);
+      const digest = hash('sha256', one.raw, 'hex');
+      const known = recorded.get(key);
+      if (known?.has(digest) === true) continue;
+      if (known === undefined) recorded.set(key, new Set([digest]));
+      else {
+        known.add(digest);
+        conflicts.add(fresh.length);
+      }
+      fresh.push(one);
+    }
+    const result = { accepted: fresh.length, duplicates: events.length - fresh.length };
+    // Duplicates of events in the same segment must not be acknowledged before it is stored, so all wait for it.
+    resolve(this.#append(tenant, fresh, bytes, sizes, (i) => conflicts.has(i)).then(() => result));
+  }
+
+  async #findRecorded(requests: readonly Doubtful[]): Promise<Map<string, Set<string>>> {
+    const ids = new Map<string, Set<string>>();
+    for (const { tenant, events } of requests) {
+      const ofTenant = ids.get(tenant) ?? new Set();
+      ids.set(tenant, ofTenant);
+      for (const { event } of events) ofTenant.add(event.event_id);
+    }
+    const recorded = new Map<string, Set<string>>();
+    for (const [tenant, ofTenant] of ids) {
+      const list = [...ofTenant];
+      for (let i = 0; i < list.length; i += LOOKUP_IDS) {
+        const found = await findRecorded(this.#options.store, tenant, list.slice(i, i + LOOKUP_IDS));
+        for (const [eventId, digests] of found) recorded.set(idKey(tenant, eventId), digests);
+      }
+    }
+    return recorded;
   }
 
   async #learnRecordedIds(): Promise<void> {
@@ -122,204 +355,14 @@ export class Recorder {
     }
   }
 
-  /**
-   * Records validated events of one tenant.
-   *
-   * The promise resolves only when every accepted event is on disk in ClickHouse and synced; callers must not
-   * acknowledge anything before. When it rejects, some of the events may still have been stored: repeating the request
-   * is safe and tells them as duplicates.
-   *
-   * @throws NotRecorded when the queue is full, the recorder is stopping or ClickHouse does not take the events
-   */
-  record(tenant: string, events: readonly NewEvent[]): Promise<RecordResult> {
-    if (events.length === 0) return Promise.resolve({ accepted: 0, duplicates: 0 });
-    if (this.#stopped) return Promise.reject(new NotRecorded('the service is stopping'));
-    const bytes = events.reduce((sum, { raw }) => sum + raw.length, 0);
-    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUE_BYTES) return Promise.reject(new NotRecorded('too many events are waiting to be recorded'));
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ tenant, events, bytes, result: { accepted: 0, duplicates: 0 }, resolve, reject });
-      this.#addQueued(bytes);
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
-    });
-  }
-
-  /** Refuses new events and resolves when all earlier ones are recorded or refused. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#running;
-    await this.#learning;
-  }
-
-  async #run(): Promise<void> {
-    let inserting: Promise<boolean> = Promise.resolve(true);
-    while (this.#queue.length > 0) {
-      const requests = this.#takeRequests();
-      let segment: Segment;
-      try {
-        segment = await this.#prepare(requests);
-      } catch (error) {
-        await inserting;
-        this.#refuse(requests, error);
-        continue;
-      }
-      if (!(await inserting)) {
-        this.#forget(segment);
-        this.#refuse(segment.requests, new NotRecorded('an earlier insert failed'));
-        continue;
-      }
-      inserting = this.#insert(segment);
-      // With nothing to prepare meanwhile, wait: later requests may join the next segment.
-      if (this.#queue.length === 0) await inserting;
-    }
-    await inserting;
-  }
-
-  #takeRequests(): Request[] {
-    const requests: Request[] = [];
-    let rows = 0;
-    let bytes = 0;
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
-      if (requests.length > 0 && (rows + next.events.length > SEGMENT_ROWS || bytes + next.bytes > SEGMENT_BYTES)) break;
-      requests.push(next);
-      rows += next.events.length;
-      bytes += next.bytes;
-      this.#queue.shift();
-    }
-    return requests;
-  }
-
-  async #prepare(requests: readonly Request[]): Promise<Segment> {
-    const { store, collectorId, clock } = this.#options;
-    const sizes = (this.#logSizes ??= await logSizes(store, collectorId));
-    const recorded = await this.#lookUp(requests);
-    const rows: EventRow[] = [];
-    const keys: string[] = [];
-    for (const request of requests) {
-      let duplicates = 0;
-      for (const { event, raw } of request.events) {
-        const key = idKey(request.tenant, event.event_id);
-        const verdict = this.#compare(key, raw, recorded);
-        if (verdict === 'duplicate') {
-          duplicates++;
-          continue;
-        }
-        const logIndex = sizes.get(request.tenant) ?? 0;
-        sizes.set(request.tenant, logIndex + 1);
-        rows.push({ tenant: request.tenant, event, raw, logIndex, flags: verdict === 'conflict' ? FLAG_BITS.conflict : 0 });
-        keys.push(key);
-        const pending = this.#pending.get(key);
-        if (pending === undefined) this.#pending.set(key, [raw]);
-        else pending.push(raw);
-      }
-      request.result = { accepted: request.events.length - duplicates, duplicates };
-    }
-    const id = randomUUIDv7();
-    const receivedAtMicros = clock.nowMicros();
-    const block = rows.length === 0 ? undefined : this.#encoder.encode(rows, { segmentId: id, collectorId, receivedAtMicros });
-    return { id, requests, receivedAtMicros, rows, keys, block };
-  }
-
-  /** The digests of what is recorded under each id that may be known, by `idKey`. */
-  async #lookUp(requests: readonly Request[]): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
-    const doubtful = new Map<string, Set<string>>();
-    for (const { tenant, events } of requests) {
-      for (const { event } of events) {
-        if (this.#seenLoaded && !this.#seen.mayHold(idKey(tenant, event.event_id))) continue;
-        let ids = doubtful.get(tenant);
-        if (ids === undefined) doubtful.set(tenant, (ids = new Set()));
-        ids.add(event.event_id);
-      }
-    }
-    const recorded = new Map<string, ReadonlySet<string>>();
-    for (const [tenant, ids] of doubtful) {
-      const list = [...ids];
-      for (let i = 0; i < list.length; i += LOOKUP_IDS) {
-        const found = await findRecorded(this.#options.store, tenant, list.slice(i, i + LOOKUP_IDS));
-        for (const [eventId, digests] of found) recorded.set(idKey(tenant, eventId), digests);
-      }
-    }
-    return recorded;
-  }
-
-  #compare(key: string, raw: Uint8Array, recorded: ReadonlyMap<string, ReadonlySet<string>>): 'new' | 'duplicate' | 'conflict' {
-    const pending = this.#pending.get(key);
-    const digests = recorded.get(key);
-    if (pending === undefined && digests === undefined) return 'new';
-    if (pending?.some((other) => Buffer.compare(other, raw) === 0) === true) return 'duplicate';
-    if (digests?.has(hash('sha256', raw, 'hex')) === true) return 'duplicate';
-    return 'conflict';
-  }
-
-  /** Resolves to whether the segment is stored; answers its requests either way. */
-  async #insert(segment: Segment): Promise<boolean> {
-    try {
-      if (segment.block !== undefined) await this.#insertUntilStored(segment, segment.block);
-      for (const key of segment.keys) this.#seen.add(key);
-      this.#forget(segment);
-      for (const request of segment.requests) {
-        this.#addQueued(-request.bytes);
-        request.resolve(request.result);
-      }
-      return true;
-    } catch (error) {
-      // Nobody knows what was stored, so its ids count as known, to be looked up, and positions are read again.
-      for (const key of segment.keys) this.#seen.add(key);
-      this.#forget(segment);
-      this.#refuse(segment.requests, error);
-      return false;
-    }
-  }
-
-  async #insertUntilStored(segment: Segment, block: Buffer): Promise<void> {
-    const { store, log, clock, telemetry, patienceMs } = this.#options;
-    const deadline = clock.nowMs() + patienceMs;
-    for (let attempt = 0; ; attempt++) {
-      const begin = clock.nowMs();
-      try {
-        await store.insertNative('events', this.#encoder.columnNames, block, segment.id);
-        telemetry.inserted((clock.nowMs() - begin) / 1000, segment.rows.length);
-        return;
-      } catch (error) {
-        telemetry.insertFailed();
-        if (!(error instanceof StoreError) || !error.retryable || clock.nowMs() >= deadline) throw error;
-        log.warn({ err: error, segment_id: segment.id, attempt }, 'an insert failed and will be repeated');
-        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt));
-        if (await this.#isStored(segment)) return;
-      }
-    }
-  }
-
-  /** Whether a segment whose insert was not answered got there all the same. */
-  async #isStored(segment: Segment): Promise<boolean> {
-    try {
-      return (await countSegment(this.#options.store, segment.id, segment.receivedAtMicros)) >= segment.rows.length;
-    } catch (error) {
-      this.#options.log.debug({ err: error, segment_id: segment.id }, 'could not ask for a segment');
-      return false;
-    }
-  }
-
   #addQueued(bytes: number): void {
     this.#queuedBytes += bytes;
     this.#options.telemetry.queued(this.#queuedBytes);
   }
+}
 
-  #forget(segment: Segment): void {
-    segment.keys.forEach((key, i) => {
-      const others = this.#pending.get(key)?.filter((raw) => raw !== segment.rows[i]?.raw) ?? [];
-      if (others.length === 0) this.#pending.delete(key);
-      else this.#pending.set(key, others);
-    });
-  }
-
-  #refuse(requests: readonly Request[], error: unknown): void {
-    this.#logSizes = undefined;
-    this.#options.log.error({ err: error, requests: requests.length }, 'events were not recorded; their senders were told to repeat');
-    for (const request of requests) {
-      this.#addQueued(-request.bytes);
-      request.reject(new NotRecorded('the store does not take events at the moment', { cause: error }));
-    }
-  }
+/** Months since the epoch, in UTC: the partition that a row goes to. */
+function monthOf(micros: number): number {
+  const date = new Date(micros / 1000);
+  return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }

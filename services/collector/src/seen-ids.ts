@@ -11,9 +11,9 @@ interface Table {
 /**
  * Remembers which (tenant, event_id) have been recorded, in four bytes each and change.
  *
- * `false` is certain: the id was never added. `true` may be wrong, about once in a thousand million
- * times, so a `true` is looked up in the store before anything is decided on it. A lookup for every
- * new event would cost more than all the rest of recording it.
+ * That an id is new is certain. That it is known may be wrong, about once in a thousand million times, so it is looked up
+ * in the store before anything is decided on it. A lookup for every new event would cost more than all the rest of
+ * recording it.
  *
  * One hash chooses the place, another is what is kept there (open addressing, linear probing). A table that
  * is full stays as it is and a larger one takes what comes next, since the first hash is not kept to move by.
@@ -27,19 +27,20 @@ export class SeenIds {
     this.#grow(capacity);
   }
 
-  /** @param key `idKey()` */
-  add(key: string): void {
-    this.addHashes(xxHash32(key), murmurHash3(key));
-  }
-
-  mayHold(key: string): boolean {
-    return this.#find(xxHash32(key), mark(murmurHash3(key)));
+  /**
+   * Remembers an id.
+   *
+   * @param key `idKey()`
+   * @returns true when it is certain that the id was not remembered before
+   */
+  add(key: string): boolean {
+    return this.addHashes(xxHash32(key), murmurHash3(key));
   }
 
   /** As `add`, with the hashes that the engine computed (see `recordedIdHashes`). */
-  addHashes(place: number, kept: number): void {
+  addHashes(place: number, kept: number): boolean {
     const value = mark(kept);
-    if (this.#find(place, value)) return;
+    if (this.#find(place, value)) return false;
     let table = this.#tables.at(-1) as Table;
     if (table.used >= table.slots.length * FULL) table = this.#grow(table.slots.length * 2);
     const mask = table.slots.length - 1;
@@ -47,6 +48,7 @@ export class SeenIds {
     while (table.slots[i] !== 0) i = (i + 1) & mask;
     table.slots[i] = value;
     table.used++;
+    return true;
   }
 
   #find(place: number, value: number): boolean {
