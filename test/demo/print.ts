@@ -1,5 +1,4 @@
-import type { Paint } from '@agent-audit/cli';
-import { wrap } from './wrap.ts';
+import { wrap, type Paint } from '@agent-audit/cli';
 import type { StoryLine } from './story.ts';
 
 const CLOCK = '14:33:07  '.length;

@@ -5,6 +5,7 @@ declare module 'cli-progress' {
     format?: string;
     clearOnComplete?: boolean;
     hideCursor?: boolean | null;
+    linewrap?: boolean;
     etaBuffer?: number;
     fps?: number;
     gracefulExit?: boolean;

@@ -1,4 +1,3 @@
-import { Problem } from '@agent-audit/schemas';
 import type { Connection } from './connection.ts';
 import { CliError, EXIT, type ExitCode } from './exit-codes.ts';
 import { safe } from './terminal.ts';
@@ -111,12 +110,24 @@ function answerError(response: Response, body: string, url: string): AnswerError
   return new AnswerError(status, said, more);
 }
 
-function readProblem(body: string): Problem | undefined {
+interface ReadProblem {
+  readonly title: string;
+  readonly detail: string | undefined;
+  readonly code: string | undefined;
+}
+
+/** Takes only what is needed, so that problems of a newer server can be read. */
+function readProblem(body: string): ReadProblem | undefined {
+  let value: unknown;
   try {
-    return Problem.safeParse(JSON.parse(body)).data;
+    value = JSON.parse(body);
   } catch {
     return undefined;
   }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { title, detail, code } = value as Record<string, unknown>;
+  if (typeof title !== 'string') return undefined;
+  return { title, detail: typeof detail === 'string' ? detail : undefined, code: typeof code === 'string' ? code : undefined };
 }
 
 /** RFC 9110 section 10.2.3: seconds or a date. */

@@ -76,7 +76,8 @@ export function remarks({ event, recorded }: SeenEvent): Cell[] {
     const by = decision.policy_id === undefined ? '' : ` by ${safe(decision.policy_id)}`;
     cells.push({ text: `policy: ${safe(decision.effect)}${by}${decision.reason === undefined ? '' : `: ${safe(decision.reason)}`}`, style: 'magenta' });
   }
-  if (outcome.status !== 'success' && (outcome.code !== undefined || outcome.message !== undefined)) {
+  const refused = outcome.status === 'denied' && decision?.effect === 'deny' && outcome.message === undefined;
+  if (outcome.status !== 'success' && !refused && (outcome.code !== undefined || outcome.message !== undefined)) {
     cells.push({ text: [outcome.code, outcome.message].filter((part) => part !== undefined).map(safe).join(': '), style: STATUS_STYLE[outcome.status] ?? 'plain' });
   }
   const flags = recorded.flags.map(safe);

@@ -2,11 +2,12 @@ import { chainText, clock, outcomeCell, remarks, resourcesText, toolText, utc, t
 import type { EventPrinter } from './event-table.ts';
 import type { Io } from './io.ts';
 import { layOut, line, type Cell, type Column, type Row } from './table.ts';
-import { cut, safe } from './terminal.ts';
+import { cut, safe, wrap } from './terminal.ts';
 
 const INDENT = ' '.repeat('14:33:07.123  '.length);
 /** Narrower terminals have no room for the event's id: whole or not at all, as half an id finds nothing. */
 const COLUMNS_FOR_ID = 110;
+const NOTE_LINES = 4;
 
 /**
  * For reading on a terminal: a line for the day, a line for the event, and below it what matters about it. On whose
@@ -17,18 +18,26 @@ export function eventTimeline(io: Io, options: { readonly agent: boolean }): Eve
   const columns: Column[] = [
     { title: '' },
     { title: '' },
-    ...(options.agent ? [{ title: '', min: 10 }] : []),
+    ...(options.agent ? [{ title: '', min: 24 }] : []),
     { title: '' },
-    { title: '', min: 10 },
-    { title: '', min: 10 },
+    { title: '', min: 10, keep: true },
+    { title: '', min: 10, keep: true },
     ...(withId ? [{ title: '' }] : []),
   ];
   let widths: number[] | undefined;
   let day = '';
   const chains = new Map<string, string>();
 
-  const note = ({ text, style = 'plain' }: Cell): Promise<void> =>
-    io.outLine(INDENT + io.paint(style, io.columns === undefined ? text : cut(text, io.columns - INDENT.length)));
+  const note = async ({ text, style = 'plain' }: Cell): Promise<void> => {
+    const cells = (io.columns ?? Number.POSITIVE_INFINITY) - INDENT.length;
+    const lines = wrap(text, cells);
+    const last = Math.min(lines.length, NOTE_LINES) - 1;
+    for (let i = 0; i <= last; i++) {
+      // What does not fit into the last line is cut there.
+      const part = i === last ? lines.slice(i).join(' ') : (lines[i] as string);
+      await io.outLine(INDENT + io.paint(style, cut(part, cells)));
+    }
+  };
 
   /** The chain where it is another than that of the agent's event before. */
   const newChain = ({ event }: SeenEvent): string | undefined => {
@@ -63,9 +72,9 @@ function toRow({ event }: SeenEvent, agent: boolean, withId: boolean): Row {
   return [
     { text: clock(utc(event.time)), style: 'dim' },
     outcomeCell(event),
-    ...(agent ? [{ text: safe(event.agent.id), style: 'cyan' } satisfies Cell] : []),
+    ...(agent ? [{ text: safe(event.agent.id), style: 'cyan', id: true } satisfies Cell] : []),
     { text: safe(event.action) },
-    { text: toolText(event), style: 'bold' },
+    { text: withId ? toolText(event) : safe(event.tool?.name ?? '-'), style: 'bold' },
     { text: resourcesText(event) },
     ...(withId ? [{ text: safe(event.event_id), style: 'dim' } satisfies Cell] : []),
   ];

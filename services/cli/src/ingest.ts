@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { IngestAnswer, type Rejection } from '@agent-audit/schemas';
+import type { IngestAnswer, Rejection } from '@agent-audit/schemas';
 import { AnswerError, notOurs, UnreachableError, type Client } from './client.ts';
 import type { CliError } from './exit-codes.ts';
 import type { SourceRecord } from './read-records.ts';
@@ -146,10 +146,14 @@ export function waitMs(attempt: number, retryAfterSeconds: number | undefined, r
   return Math.max(backoff, (retryAfterSeconds ?? 0) * 1000);
 }
 
+/** Counts that are wrong would pass as recorded, so they are checked; the reasons are only shown. */
 function read(text: string, url: string): IngestAnswer {
+  let answer: Partial<IngestAnswer> | null;
   try {
-    return IngestAnswer.parse(JSON.parse(text));
+    answer = JSON.parse(text) as Partial<IngestAnswer> | null;
   } catch (error) {
     throw notOurs(url, error);
   }
+  if (!Number.isSafeInteger(answer?.accepted) || !Number.isSafeInteger(answer?.duplicates) || !Array.isArray(answer?.rejected)) throw notOurs(url);
+  return answer as IngestAnswer;
 }

@@ -25,8 +25,7 @@ export function createProgram(io: Io): Command {
     .option('--key <key>', 'the key itself; others on this machine can see it')
     .option('--json', 'for machines: the API\u2019s own answer, lists one item a line')
     .addHelpText('after', `${EXAMPLES}\n\n${describeExitCodes()}`)
-    .showSuggestionAfterError()
-    .helpCommand(false);
+    .showSuggestionAfterError();
   const commands = [timelineCommand, eventsCommand, eventCommand, agentsCommand, importCommand, sendCommand, keysCommand];
   for (const make of commands) program.addCommand(make(io));
   everywhere(program);
@@ -35,6 +34,6 @@ export function createProgram(io: Io): Command {
 
 /** Settings that commander does not hand down to commands that were made by themselves. */
 function everywhere(command: Command): void {
-  command.exitOverride().configureHelp({ showGlobalOptions: true });
+  command.exitOverride().helpCommand(false).configureHelp({ showGlobalOptions: true });
   for (const child of command.commands) everywhere(child);
 }

@@ -19,7 +19,9 @@ export function startProgress(io: Io, total: number | undefined): Progress {
     stream: io.stderr,
     format: total === undefined ? '{records} records' : '[{bar}] {percentage}% | {records} records | {eta_formatted} left',
     clearOnComplete: true,
+    // Else an interrupt would leave the terminal without a cursor, and without line wrapping.
     hideCursor: null,
+    linewrap: true,
     etaBuffer: 50,
     fps: 10,
     gracefulExit: false,

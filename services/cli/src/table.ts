@@ -1,15 +1,19 @@
-import { cut, pad, widthOf, type Paint, type Style } from './terminal.ts';
+import { cut, cutMiddle, pad, widthOf, type Paint, type Style } from './terminal.ts';
 
 export interface Cell {
   /** Already safe for a terminal. */
   readonly text: string;
   readonly style?: Style;
+  /** An identifier: its end says as much as its beginning. */
+  readonly id?: boolean;
 }
 
 export interface Column {
   readonly title: string;
   /** Narrowest that it may be made when the terminal is too narrow for all; absent: it is never made narrower. */
   readonly min?: number;
+  /** Made narrower only when the others are as narrow as they may be. */
+  readonly keep?: boolean;
 }
 
 export type Row = readonly Cell[];
@@ -24,15 +28,18 @@ export function layOut(columns: readonly Column[], rows: readonly Row[], termina
     rows.reduce((widest, row) => Math.max(widest, widthOf(row[i]?.text ?? '')), widthOf(column.title)));
   if (terminalColumns === undefined) return widths.map((width) => Math.min(width, ALIGN_MAX));
   let excess = widths.reduce((sum, width) => sum + width, GAP * (columns.length - 1)) - terminalColumns;
-  // The widest gives first, so that short columns stay whole.
-  while (excess > 0) {
-    let widest = -1;
-    columns.forEach(({ min }, i) => {
-      if (min !== undefined && (widths[i] as number) > min && (widest === -1 || (widths[i] as number) > (widths[widest] as number))) widest = i;
-    });
-    if (widest === -1) break;
-    widths[widest] = (widths[widest] as number) - 1;
-    excess--;
+  for (const kept of [false, true]) {
+    // The widest gives first, so that short columns stay whole.
+    while (excess > 0) {
+      let widest = -1;
+      columns.forEach(({ min, keep = false }, i) => {
+        if (keep !== kept || min === undefined || (widths[i] as number) <= min) return;
+        if (widest === -1 || (widths[i] as number) > (widths[widest] as number)) widest = i;
+      });
+      if (widest === -1) break;
+      widths[widest] = (widths[widest] as number) - 1;
+      excess--;
+    }
   }
   return widths;
 }
@@ -49,7 +56,7 @@ export function line(row: Row, widths: readonly number[], paint: Paint, fit: boo
     .slice(0, last + 1)
     .map((cell, i) => {
       const width = widths[i] ?? 0;
-      const text = fit ? cut(cell.text, width) : cell.text;
+      const text = !fit ? cell.text : cell.id === true ? cutMiddle(cell.text, width) : cut(cell.text, width);
       // Spaces stay outside of the colour; the last column needs none.
       const filled = i === last ? '' : pad('', width - widthOf(text));
       return paint(cell.style ?? 'plain', text) + filled;

@@ -30,7 +30,6 @@ const GRAPHEMES = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 /** At most `cells` wide, with … where something was left out. */
 export function cut(text: string, cells: number): string {
-  // No character is narrower than nothing, so a short text needs no measuring only if it is plain.
   if (widthOf(text) <= cells) return text;
   if (cells <= 0) return '';
   let kept = '';
@@ -41,6 +40,36 @@ export function cut(text: string, cells: number): string {
     kept += segment;
   }
   return `${kept}…`;
+}
+
+/** Like `cut`, but from the middle: identifiers that begin alike are told apart by their ends. */
+export function cutMiddle(text: string, cells: number): string {
+  if (widthOf(text) <= cells) return text;
+  if (cells < 3) return cut(text, cells);
+  const head = cut(text, Math.ceil(cells / 2));
+  const graphemes = [...GRAPHEMES.segment(text)];
+  let tail = '';
+  let used = widthOf(head);
+  for (let i = graphemes.length - 1; i >= 0; i--) {
+    const { segment } = graphemes[i] as Intl.SegmentData;
+    used += widthOf(segment);
+    if (used > cells) break;
+    tail = segment + tail;
+  }
+  return head + tail;
+}
+
+/** Breaks a text between words. A word that is wider than a line stays whole: it may be something to copy. */
+export function wrap(text: string, cells: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && widthOf(line) + 1 + widthOf(word) > cells) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
 }
 
 export function pad(text: string, cells: number): string {

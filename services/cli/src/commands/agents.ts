@@ -8,7 +8,7 @@ import { header, layOut, line, type Column, type Row } from '../table.ts';
 import { safe } from '../terminal.ts';
 
 const COLUMNS: readonly Column[] = [
-  { title: 'AGENT', min: 16 },
+  { title: 'AGENT', min: 16, keep: true },
   { title: 'FIRST SEEN (UTC)' },
   { title: 'LAST SEEN (UTC)' },
   { title: 'EVENTS' },
@@ -46,13 +46,13 @@ export function agentsCommand(io: Io): Command {
 }
 
 const list = (values: readonly string[]): string => values.map(safe).join(', ') || '-';
-const second = (time: string): string => safe(time.slice(0, 19).replace('T', ' '));
+const minute = (time: string): string => safe(time.slice(0, 16).replace('T', ' '));
 
 function toRow(agent: AgentSummary): Row {
   return [
-    { text: safe(agent.agent_id), style: 'bold' },
-    { text: second(agent.first_seen) },
-    { text: second(agent.last_seen) },
+    { text: safe(agent.agent_id), style: 'bold', id: true },
+    { text: minute(agent.first_seen) },
+    { text: minute(agent.last_seen) },
     { text: agent.events.toLocaleString('en') },
     { text: list(agent.tools) },
     { text: list(agent.hosts) },

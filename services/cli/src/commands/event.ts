@@ -33,7 +33,7 @@ async function show(io: Io, seen: Answer, text: string): Promise<void> {
     ['time', utc(event.time)],
     ['agent', safe(event.agent.id)],
     ['on behalf of', chainText(event) || '-'],
-    ['what', `${safe(event.action)} ${toolText(event)}`],
+    ['what', event.tool === undefined ? safe(event.action) : `${safe(event.action)} ${toolText(event)}`],
     ['resources', resourcesText(event)],
     ['outcome', io.paint(status.style ?? 'plain', status.text)],
     ...remarks(seen).map(({ text: remark, style }) => ['', io.paint(style ?? 'plain', remark)] as const),
