@@ -1,0 +1,27 @@
+import type { Completeness } from '@agent-audit/schemas';
+import { expect, it } from 'vitest';
+import { completenessLine } from './completeness.ts';
+
+const base: Completeness = { status: 'unknown', emitters: [], quarantined: 0, late: 0, conflicts: 0, as_of: '2026-11-22T15:00:07.123Z' };
+const whole = { emitter: 'gw-1', first: 1, last: 9, missing: [] };
+
+it.each<[string, Partial<Completeness>]>([
+  ['Complete: no sequence number is missing from gw-1 (as of 2026-11-22 15:00:07 UTC)', { status: 'complete', emitters: [whole] }],
+  ['Complete: no sequence number is missing from any of 2 emitters; 3 received late (as of 2026-11-22 15:00:07 UTC)', { status: 'complete', emitters: [whole, whole], late: 3 }],
+  ['Gaps: gw-1 missing 5–7, 9 (4 events) (as of 2026-11-22 15:00:07 UTC)', { status: 'gaps', emitters: [whole, { ...whole, missing: [[5, 7], [9, 9]] }] }],
+  ['Gaps: ␛c missing 5 (1 event); 1 conflict over an event_id (as of 2026-11-22 15:00:07 UTC)', { status: 'gaps', conflicts: 1, emitters: [{ ...whole, emitter: '\u001bc', missing: [[5, 5]] }] }],
+  ['Unknown: no event of this window carries a sequence number, so nothing proves that none is missing (as of 2026-11-22 15:00:07 UTC)', {}],
+  ['Unknown: nothing is known to be missing, but some events carry no sequence number (as of 2026-11-22 15:00:07 UTC)', { emitters: [whole] }],
+  ['Unknown: events that were refused may belong to this window; 2 refused (see /v1/quarantine) (as of 2026-11-22 15:00:07 UTC)', { quarantined: 2 }],
+])('%s', (text, known) => {
+  expect(completenessLine({ ...base, ...known })).toBe(text);
+});
+
+it('does not grow with the number of gaps', () => {
+  const missing = Array.from({ length: 500 }, (_, i): [number, number] => [i * 2, i * 2]);
+  const emitters = Array.from({ length: 50 }, () => ({ ...whole, missing }));
+  const line = completenessLine({ ...base, status: 'gaps', emitters });
+  expect(line).toContain('495 more ranges');
+  expect(line).toContain('45 more emitters');
+  expect(line.length).toBeLessThan(500);
+});
