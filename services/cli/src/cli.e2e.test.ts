@@ -56,6 +56,9 @@ function cliWith(env: Record<string, string>, stdin: string | Buffer | undefined
 }
 const cli = (...args: string[]): Promise<Result> => cliWith({}, undefined, ...args);
 
+/** Ids of the events that a list answers with. */
+const ids = async (...args: string[]): Promise<string[]> => (await cli('events', ...WINDOW, '--json', ...args)).out.match(/(?<="event_id":")[^"]+/g) ?? [];
+
 describe('timeline and events', () => {
   it('show a table, and what is missing', async () => {
     const { code, out, err } = await cli('timeline', 'agent:a/b', ...WINDOW);
@@ -84,7 +87,6 @@ describe('timeline and events', () => {
   });
 
   it('filter: repeated for or, negated with --not-', async () => {
-    const ids = async (...args: string[]): Promise<string[]> => (await cli('events', ...WINDOW, '--json', ...args)).out.match(/(?<="event_id":")[^"]+/g) ?? [];
     expect(await ids()).toEqual(['e-1', 'e-2', 'e-5', 'e-6']);
     expect(await ids('--tool', 'plain', '--tool', 'odd')).toEqual(['e-1', 'e-2', 'e-6']);
     expect(await ids('--not-tool', 'plain', '--outcome', 'denied')).toEqual(['e-5']);
@@ -159,7 +161,7 @@ describe('keys and agents', () => {
 });
 
 describe('exit codes', () => {
-  it.each<[number, string[], Record<string, string>, RegExp]>([
+  it.concurrent.each<[number, string[], Record<string, string>, RegExp]>([
     [1, ['event', 'no-such-event'], {}, /No event is recorded/],
     [2, ['timeline', 'a'], {}, /--from/],
     [2, ['events', '--from', 'yesterday'], {}, /`from`/],

@@ -13,10 +13,11 @@ type Reply = { status: number; body: unknown; headers?: Record<string, string> }
 async function sendingTo(reply: (body: string, attempt: number) => Reply, retryForMs = 5_000): Promise<Sending> {
   let attempt = 0;
   server = createServer((request, response) => {
-    void bodyOfRequest(request).then((body) => {
-      const { status, body: answer, headers } = reply(body, attempt++);
-      response.writeHead(status, { 'content-type': 'application/json', connection: 'close', ...headers }).end(JSON.stringify(answer));
-    });
+    const answer = async (): Promise<void> => {
+      const { status, body, headers } = reply(await bodyOfRequest(request), attempt++);
+      response.writeHead(status, { 'content-type': 'application/json', connection: 'close', ...headers }).end(JSON.stringify(body));
+    };
+    void answer();
   });
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -30,17 +31,17 @@ async function bodyOfRequest(request: IncomingMessage): Promise<string> {
 }
 
 const record = (text: string, i: number) => ({ bytes: Buffer.from(text), at: `f:${i + 1}` });
+async function* records(texts: readonly string[]): AsyncGenerator<ReturnType<typeof record>> {
+  for (const [i, text] of texts.entries()) yield record(text, i);
+}
 const batch = (texts: string[]) => ({ records: texts.map(record), bytes: 0 });
 const tally = (): Tally => ({ accepted: 0, duplicates: 0, rejected: 0, reasons: [] });
 const problem = (code: string, detail: string) => ({ title: code, status: 400, code, detail });
 
 describe('batches', () => {
   it('bounds requests by records and by bytes', async () => {
-    const records = async function* () {
-      for (const [i, text] of ['aa', 'bb', 'cc', 'dddddddddddd', 'e'].entries()) yield record(text, i);
-    };
     const sizes: number[] = [];
-    for await (const { records: part } of batches(records(), 8, 2)) sizes.push(part.length);
+    for await (const { records: part } of batches(records(['aa', 'bb', 'cc', 'dddddddddddd', 'e']), 8, 2)) sizes.push(part.length);
     expect(sizes).toEqual([2, 1, 1, 1]);
   });
 });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cut, cutMiddle, pad, painter, safe, wantsColour, widthOf, wrap } from './terminal.ts';
 
