@@ -50,7 +50,7 @@ export async function sendFiles(command: Command, io: Io, files: readonly string
     // Parallel requests fail together; once is enough.
     if (Date.now() - lastWait < 1000) return;
     lastWait = Date.now();
-    progress.say(`${why}; trying again in ${(ms / 1000).toFixed(1)} s`);
+    progress.say(`${why.replace(/\.$/, '')}; trying again in ${(ms / 1000).toFixed(1)} s`);
   };
 
   let failure: unknown;
@@ -65,7 +65,7 @@ export async function sendFiles(command: Command, io: Io, files: readonly string
     progress.stop();
   }
   await summarize(command, io, tally);
-  if (failure instanceof CliError) throw new CliError(failure.exitCode, `${failure.message}; not everything was sent. Send the same again: what is recorded already counts as a duplicate`, { cause: failure });
+  if (failure instanceof CliError) throw new CliError(failure.exitCode, `${failure.message.replace(/\.$/, '')}. Not everything was sent; send the same again: what is recorded already counts as a duplicate`, { cause: failure });
   if (failure !== undefined) throw failure;
   const [first] = unreadable;
   if (first !== undefined) throw new CliError(first.exitCode, `${plural(unreadable.length, 'file')} could not be read to the end`);
