@@ -59,7 +59,7 @@ const cli = (...args: string[]): Promise<Result> => cliWith({}, undefined, ...ar
 /** Ids of the events that a list answers with. */
 const ids = async (...args: string[]): Promise<string[]> => (await cli('events', ...WINDOW, '--json', ...args)).out.match(/(?<="event_id":")[^"]+/g) ?? [];
 
-describe('timeline and events', () => {
+describe.concurrent('timeline and events', () => {
   it('show a table, and what is missing', async () => {
     const { code, out, err } = await cli('timeline', 'agent:a/b', ...WINDOW);
     expect(code).toBe(0);
@@ -160,8 +160,8 @@ describe('keys and agents', () => {
   });
 });
 
-describe('exit codes', () => {
-  it.concurrent.each<[number, string[], Record<string, string>, RegExp]>([
+describe.concurrent('exit codes', () => {
+  it.each<[number, string[], Record<string, string>, RegExp]>([
     [1, ['event', 'no-such-event'], {}, /No event is recorded/],
     [2, ['timeline', 'a'], {}, /--from/],
     [2, ['events', '--from', 'yesterday'], {}, /`from`/],
