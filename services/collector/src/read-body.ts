@@ -12,6 +12,9 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 24 } }),
 };
 
+/** What is left of the body is not read, so the next request cannot follow on this connection. */
+const UNREAD = { connection: 'close' };
+
 /**
  * Reads a request's body, decoded. Bytes are counted as they come out of the decoder, whatever `Content-Length`
  * says, and reading stops at the limit, so a bomb costs no more than the limit.
@@ -50,7 +53,7 @@ export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Ar
     }
   } catch (error) {
     if (decoder === undefined || error instanceof Problem || decoder.errored !== error || source.errored !== null) throw error;
-    throw new Problem('malformed_encoding', `The body is not valid ${encoding}: ${(error as Error).message}.`);
+    throw new Problem('malformed_encoding', `The body is not valid ${encoding}: ${(error as Error).message}.`, {}, UNREAD);
   } finally {
     source.destroy();
     decoder?.destroy();
@@ -59,7 +62,7 @@ export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Ar
 }
 
 function tooLarge(maxBytes: number): Problem {
-  return new Problem('body_too_large', `The body is larger than ${maxBytes} bytes after decompression; send the events in several requests.`, { limit_bytes: maxBytes });
+  return new Problem('body_too_large', `The body is larger than ${maxBytes} bytes after decompression; send the events in several requests.`, { limit_bytes: maxBytes }, UNREAD);
 }
 
 function emptyBody(): Problem {

@@ -1,10 +1,14 @@
 import type { ApiKey } from '@agent-audit/queries';
 import { formatNanos, KeyRequest, parseTime, toNanos, type KeyCreated, type KeyInfo, type KeyList, type Scope } from '@agent-audit/schemas';
 import { Hono, type Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { requireScope, type AuthEnv } from './authenticate.ts';
 import type { Clock } from './clock.ts';
 import { OPERATOR_TENANT, type Caller, type KeyRing } from './keys.ts';
 import { Problem } from './problem.ts';
+
+/** Of a request for a key, in bytes; such a request has a few hundred. */
+const BODY_BYTES = 16 * 1024;
 
 /**
  * `POST /v1/keys`, `GET /v1/keys`, `DELETE /v1/keys/{id}`. An admin manages the keys of its own tenant; one of tenant
@@ -12,8 +16,14 @@ import { Problem } from './problem.ts';
  */
 export function keyRoutes(keys: KeyRing, clock: Clock): Hono<AuthEnv> {
   const admin = requireScope(keys, 'admin');
+  const limit = bodyLimit({
+    maxSize: BODY_BYTES,
+    onError: () => {
+      throw new Problem('body_too_large', `A request for a key has at most ${BODY_BYTES} bytes.`, { limit_bytes: BODY_BYTES }, { connection: 'close' });
+    },
+  });
   return new Hono<AuthEnv>()
-    .post('/v1/keys', admin, async (c) => {
+    .post('/v1/keys', admin, limit, async (c) => {
       const request = await readKeyRequest(c);
       const tenant = tenantFor(c.get('caller'), request.tenant);
       const expiresAtUs = readExpiry(request.expires_at, clock);
