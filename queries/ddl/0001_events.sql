@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS events
     sequence                 UInt64 COMMENT '0 where has_sequence is false' CODEC(Delta, ZSTD(1)),
     vantage                  Enum8('' = 0, 'agent' = 1, 'gateway' = 2, 'resource' = 3),
 
-    raw                      String COMMENT 'The event, byte for byte as recorded' CODEC(ZSTD(3)),
+    raw                      String COMMENT 'The event, byte for byte as recorded' CODEC(ZSTD(1)),
 
     -- Finds a repeat of an event_id, and the event of one id, without reading the rest.
     INDEX event_id_bloom event_id TYPE bloom_filter(0.001) GRANULARITY 1,

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS quarantine
     origin         String COMMENT 'How it came in, such as http:<key id>' CODEC(ZSTD(1)),
     event_id       String COMMENT 'Empty where none could be read' CODEC(ZSTD(1)),
     errors         String COMMENT 'JSON array of {path, code, message}' CODEC(ZSTD(1)),
-    raw            String COMMENT 'Byte for byte as received, UTF-8 or not' CODEC(ZSTD(3))
+    raw            String COMMENT 'Byte for byte as received, UTF-8 or not' CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)

@@ -12,3 +12,5 @@ export * from './api.ts';
 export * from './event-query.ts';
 export * from './openapi.ts';
 export * from './routes.ts';
+export * from './tape.ts';
+export { Layout } from './tape-layout.ts';

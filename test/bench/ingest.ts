@@ -1,5 +1,6 @@
-import { createClient } from '@clickhouse/client';
+import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMeter } from './cpu.ts';
 import { lifelikeEvent } from './lifelike.ts';
 import { runService } from './run-service.ts';
@@ -39,12 +40,14 @@ export async function benchIngest(events: number, rounds: number): Promise<Inges
     const results: Round[] = [];
     for (let round = 0; round <= rounds; round++) {
       const lines = Array.from({ length: events }, (_, n) => lifelikeEvent(`r${round}`, n, Date.now() - events * 10));
+      await mergesIdle(client);
       const posting = cpuMeter({ service: service.pid, engine: engine.pid, load: process.pid }, events);
       const post = events / (await postAll(url, key, lines));
       const postCpu = posting();
       const columns = (await (await client.query({ query: "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'events' ORDER BY position", format: 'JSONEachRow' })).json<{ name: string }>()).map((row) => row.name);
       const rows = await (await client.query({ query: `SELECT ${columns.join(', ')} FROM events WHERE event_id LIKE 'r${round}-%'`, format: 'JSONEachRow' })).json<object>();
       if (rows.length !== events) throw new Error(`${rows.length} of ${events} events were found again`);
+      await mergesIdle(client);
       const inserting = cpuMeter({ engine: engine.pid, client: process.pid }, events);
       const begin = performance.now();
       for (let i = 0; i < rows.length; i += BASELINE_BATCH) await client.insert({ table: 'baseline', values: rows.slice(i, i + BASELINE_BATCH), format: 'JSONEachRow' });
@@ -61,6 +64,15 @@ export async function benchIngest(events: number, rounds: number): Promise<Inges
   } finally {
     await client.close();
     await service.stop();
+  }
+}
+
+/** Waits until the engine has merged what the phase before left behind, so that each phase pays for its own merges. */
+async function mergesIdle(client: ClickHouseClient): Promise<void> {
+  for (let tries = 0, quiet = 0; quiet < 3 && tries < 300; tries++) {
+    const rows = await (await client.query({ query: 'SELECT count() = 0 AS idle FROM system.merges', format: 'JSONEachRow' })).json<{ idle: number }>();
+    quiet = rows[0]?.idle === 1 ? quiet + 1 : 0;
+    await sleep(100);
   }
 }
 

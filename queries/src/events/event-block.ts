@@ -1,16 +1,13 @@
-import { ACTIONS, KINDS, OUTCOMES, parseTime, type AuditEvent } from '@agent-audit/schemas';
+import { ACTIONS, EFFECTS, eventLayout, KINDS, OUTCOMES, PRINCIPAL_TYPES, VANTAGES, type EventTape } from '@agent-audit/schemas';
 import {
   ArrayColumn, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
   StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Column,
 } from '../native/index.ts';
 import { timeFlags } from './flags.ts';
 
-/** An event on its way into the table `events`. */
+/** What the recorder says of an event on its way into the table `events`. */
 export interface EventRow {
   readonly tenant: string;
-  readonly event: AuditEvent;
-  /** The event's bytes as received; stored as they are. */
-  readonly raw: Uint8Array;
   readonly logIndex: number;
   /** Flags that only the recorder knows; those about time are added here. */
   readonly flags: number;
@@ -24,96 +21,170 @@ export interface BlockOrigin {
   readonly collectorId: string;
 }
 
+const newColumns = () => ({
+  tenant: new LowCardinalityColumn(),
+  received_at: new DateTime64Column(6),
+  collector_id: new LowCardinalityColumn(),
+  log_index: new UInt64Column(),
+  segment_id: new UuidColumn(),
+  flags: new UInt8Column(),
+  event_id: new StringColumn(),
+  time: new DateTime64Column(9),
+  kind: new EnumColumn(KINDS),
+  action: new EnumColumn(ACTIONS),
+  agent_id: new StringColumn(),
+  agent_name: new LowCardinalityColumn(),
+  agent_version: new LowCardinalityColumn(),
+  agent_instance_id: new StringColumn(),
+  parent_agent_id: new StringColumn(),
+  model_provider: new LowCardinalityColumn(),
+  model_id: new LowCardinalityColumn(),
+  session_id: new StringColumn(),
+  trace_id: new StringColumn(),
+  span_id: new StringColumn(),
+  parent_span_id: new StringColumn(),
+  principal_types: new ArrayColumn(new LowCardinalityColumn()),
+  principal_ids: new ArrayColumn(new StringColumn()),
+  delegation_ids: new ArrayColumn(new StringColumn()),
+  parent_delegation_ids: new ArrayColumn(new StringColumn()),
+  tool_name: new LowCardinalityColumn(),
+  tool_server: new LowCardinalityColumn(),
+  tool_call_id: new StringColumn(),
+  tool_definition_hash: new LowCardinalityColumn(),
+  resource_uris: new ArrayColumn(new StringColumn()),
+  resource_types: new ArrayColumn(new LowCardinalityColumn()),
+  resource_records: new ArrayColumn(new UInt64Column()),
+  resource_bytes: new ArrayColumn(new UInt64Column()),
+  classifications: new ArrayColumn(new LowCardinalityColumn()),
+  outcome_status: new EnumColumn(OUTCOMES),
+  outcome_code: new LowCardinalityColumn(),
+  outcome_message: new StringColumn(),
+  decision_effect: new EnumColumn(['', ...EFFECTS], 0),
+  decision_policy_id: new LowCardinalityColumn(),
+  decision_policy_version: new LowCardinalityColumn(),
+  destination_host: new StringColumn(),
+  destination_ip: new StringColumn(),
+  destination_port: new UInt16Column(),
+  protocol: new LowCardinalityColumn(),
+  bytes_out: new UInt64Column(),
+  bytes_in: new UInt64Column(),
+  duration_ms: new NullableColumn(new Float64Column(), 0),
+  emitter: new StringColumn(),
+  has_sequence: new BoolColumn(),
+  sequence: new UInt64Column(),
+  vantage: new EnumColumn(['', ...VANTAGES], 0),
+  raw: new StringColumn(),
+}) satisfies Record<string, Column>;
+
+type Columns = ReturnType<typeof newColumns>;
+
+const layout = eventLayout();
+const linkLayout = layout.elements('/on_behalf_of');
+const resourceLayout = layout.elements('/resources');
+
+/** Leaves that are more than copied into a column. */
+const LEAF = {
+  time: layout.leaf('/time'),
+  duration_ms: layout.leaf('/duration_ms'),
+  sequence: layout.leaf('/source/sequence'),
+  on_behalf_of: layout.leaf('/on_behalf_of'),
+  resources: layout.leaf('/resources'),
+};
+const LINK = {
+  size: linkLayout.size, type: linkLayout.leaf('/type'), id: linkLayout.leaf('/id'), delegation_id: linkLayout.leaf('/delegation_id'), parent_delegation_id: linkLayout.leaf('/parent_delegation_id'),
+};
+const RESOURCE = {
+  size: resourceLayout.size, uri: resourceLayout.leaf('/uri'), type: resourceLayout.leaf('/type'), records: resourceLayout.leaf('/records'), bytes: resourceLayout.leaf('/bytes'),
+  classifications: resourceLayout.leaf('/classifications'),
+};
+
 /**
  * Encodes rows of the table `events` as Native blocks, each row as it comes: nothing of it is kept but its columns.
  * Holds its buffers from block to block, so one instance serves one writer. The columns' names and types are those
  * of `ddl/0001_events.sql`.
  */
 export class EventBlockEncoder {
-  readonly #columns = {
-    tenant: new LowCardinalityColumn(),
-    received_at: new DateTime64Column(6),
-    collector_id: new LowCardinalityColumn(),
-    log_index: new UInt64Column(),
-    segment_id: new UuidColumn(),
-    flags: new UInt8Column(),
-    event_id: new StringColumn(),
-    time: new DateTime64Column(9),
-    kind: new EnumColumn(KINDS),
-    action: new EnumColumn(ACTIONS),
-    agent_id: new StringColumn(),
-    agent_name: new LowCardinalityColumn(),
-    agent_version: new LowCardinalityColumn(),
-    agent_instance_id: new StringColumn(),
-    parent_agent_id: new StringColumn(),
-    model_provider: new LowCardinalityColumn(),
-    model_id: new LowCardinalityColumn(),
-    session_id: new StringColumn(),
-    trace_id: new StringColumn(),
-    span_id: new StringColumn(),
-    parent_span_id: new StringColumn(),
-    principal_types: new ArrayColumn(new LowCardinalityColumn()),
-    principal_ids: new ArrayColumn(new StringColumn()),
-    delegation_ids: new ArrayColumn(new StringColumn()),
-    parent_delegation_ids: new ArrayColumn(new StringColumn()),
-    tool_name: new LowCardinalityColumn(),
-    tool_server: new LowCardinalityColumn(),
-    tool_call_id: new StringColumn(),
-    tool_definition_hash: new LowCardinalityColumn(),
-    resource_uris: new ArrayColumn(new StringColumn()),
-    resource_types: new ArrayColumn(new LowCardinalityColumn()),
-    resource_records: new ArrayColumn(new UInt64Column()),
-    resource_bytes: new ArrayColumn(new UInt64Column()),
-    classifications: new ArrayColumn(new LowCardinalityColumn()),
-    outcome_status: new EnumColumn(OUTCOMES),
-    outcome_code: new LowCardinalityColumn(),
-    outcome_message: new StringColumn(),
-    decision_effect: new EnumColumn(['', 'allow', 'deny', 'modify'], 0),
-    decision_policy_id: new LowCardinalityColumn(),
-    decision_policy_version: new LowCardinalityColumn(),
-    destination_host: new StringColumn(),
-    destination_ip: new StringColumn(),
-    destination_port: new UInt16Column(),
-    protocol: new LowCardinalityColumn(),
-    bytes_out: new UInt64Column(),
-    bytes_in: new UInt64Column(),
-    duration_ms: new NullableColumn(new Float64Column(), 0),
-    emitter: new StringColumn(),
-    has_sequence: new BoolColumn(),
-    sequence: new UInt64Column(),
-    vantage: new EnumColumn(['', 'agent', 'gateway', 'resource'], 0),
-    raw: new StringColumn(),
-  } satisfies Record<string, Column>;
-
+  readonly #columns = newColumns();
   readonly columnNames: readonly string[] = Object.keys(this.#columns);
   #rows = 0;
+
+  readonly #strings = this.#copied({
+    event_id: '/event_id',
+    agent_id: '/agent/id',
+    agent_name: '/agent/name',
+    agent_version: '/agent/version',
+    agent_instance_id: '/agent/instance_id',
+    parent_agent_id: '/agent/parent_agent_id',
+    model_provider: '/agent/model/provider',
+    model_id: '/agent/model/id',
+    session_id: '/session_id',
+    trace_id: '/trace_id',
+    span_id: '/span_id',
+    parent_span_id: '/parent_span_id',
+    tool_name: '/tool/name',
+    tool_server: '/tool/server',
+    tool_call_id: '/tool/call_id',
+    tool_definition_hash: '/tool/definition_hash',
+    outcome_code: '/outcome/code',
+    outcome_message: '/outcome/message',
+    decision_policy_id: '/decision/policy_id',
+    decision_policy_version: '/decision/policy_version',
+    destination_host: '/network/destination_host',
+    destination_ip: '/network/destination_ip',
+    protocol: '/network/protocol',
+    emitter: '/source/emitter',
+  });
+  /** Their codes are places in the schema's lists from 1, and 0 where the event says nothing. */
+  readonly #enums = this.#copied({
+    kind: '/kind',
+    action: '/action',
+    outcome_status: '/outcome/status',
+    decision_effect: '/decision/effect',
+    vantage: '/source/vantage',
+  });
+  readonly #numbers = this.#copied({
+    destination_port: '/network/destination_port',
+    bytes_out: '/network/bytes_out',
+    bytes_in: '/network/bytes_in',
+    sequence: '/source/sequence',
+  });
+
+  #copied<Name extends keyof Columns>(paths: Readonly<Record<Name, string>>): { column: Columns[Name]; leaf: number }[] {
+    return (Object.entries(paths) as [Name, string][]).map(([name, path]) => ({ column: this.#columns[name], leaf: layout.leaf(path) }));
+  }
 
   /** Rows appended since the last `finish`. */
   get rows(): number {
     return this.#rows;
   }
 
-  /**
-   * @param row a validated event
-   * @throws RangeError for an event that `validateEvent` would not have let through
-   */
-  append(row: EventRow, origin: BlockOrigin): void {
+  /** @param event place of the event on the tape; the tape may be cleared afterwards */
+  append(tape: EventTape, event: number, row: EventRow, origin: BlockOrigin): void {
     const to = this.#columns;
-    const { event } = row;
-    const time = parseTime(event.time);
-    if (!time.ok) throw new RangeError(`event ${event.event_id}: time ${time.message}`);
+    const frame = tape.frame(event);
     const receivedAtSeconds = Math.floor(row.receivedAtMicros / 1_000_000);
+    const seconds = tape.floats[frame + LEAF.time] as number;
 
     to.tenant.append(row.tenant);
     to.received_at.append(receivedAtSeconds, row.receivedAtMicros - receivedAtSeconds * 1_000_000);
     to.collector_id.append(origin.collectorId);
     to.log_index.append(row.logIndex);
     to.segment_id.append(origin.segmentId);
-    to.flags.append(row.flags | timeFlags(time.seconds, receivedAtSeconds));
-    to.event_id.append(event.event_id);
-    to.time.append(time.seconds, time.nanos);
-    this.#appendEvent(event);
-    to.raw.appendBytes(row.raw);
+    to.flags.append(row.flags | timeFlags(seconds, receivedAtSeconds));
+    to.time.append(seconds, tape.ints[2 * (frame + LEAF.time)] as number);
+
+    const source = tape.source(event);
+    for (const { column, leaf } of this.#strings) {
+      const at = 2 * (frame + leaf);
+      column.appendBytes(source, tape.ints[at] as number, tape.ints[at + 1] as number);
+    }
+    for (const { column, leaf } of this.#enums) column.appendCode(tape.ints[2 * (frame + leaf)] as number);
+    for (const { column, leaf } of this.#numbers) column.append(tape.ints[2 * (frame + leaf)] === 0 ? 0 : (tape.floats[frame + leaf] as number));
+    to.duration_ms.append(tape.ints[2 * (frame + LEAF.duration_ms)] === 0 ? undefined : (tape.floats[frame + LEAF.duration_ms] as number));
+    to.has_sequence.append(tape.ints[2 * (frame + LEAF.sequence)] === 1);
+    this.#appendDelegation(tape, frame, source);
+    this.#appendResources(tape, frame, source);
+    to.raw.appendBytes(tape.raw(event));
     this.#rows++;
   }
 
@@ -125,86 +196,45 @@ export class EventBlockEncoder {
     return block;
   }
 
-  #appendEvent(event: AuditEvent): void {
+  #appendDelegation(tape: EventTape, frame: number, source: Uint8Array): void {
+    const { ints } = tape;
+    const first = ints[2 * (frame + LEAF.on_behalf_of)] as number;
+    const count = ints[2 * (frame + LEAF.on_behalf_of) + 1] as number;
     const to = this.#columns;
-    to.kind.append(event.kind);
-    to.action.append(event.action);
-
-    const { agent } = event;
-    to.agent_id.append(agent.id);
-    to.agent_name.append(agent.name ?? '');
-    to.agent_version.append(agent.version ?? '');
-    to.agent_instance_id.append(agent.instance_id ?? '');
-    to.parent_agent_id.append(agent.parent_agent_id ?? '');
-    to.model_provider.append(agent.model?.provider ?? '');
-    to.model_id.append(agent.model?.id ?? '');
-
-    to.session_id.append(event.session_id ?? '');
-    to.trace_id.append(event.trace_id ?? '');
-    to.span_id.append(event.span_id ?? '');
-    to.parent_span_id.append(event.parent_span_id ?? '');
-
-    this.#appendDelegation(event.on_behalf_of);
-    this.#appendResources(event.resources);
-
-    const { tool } = event;
-    to.tool_name.append(tool?.name ?? '');
-    to.tool_server.append(tool?.server ?? '');
-    to.tool_call_id.append(tool?.call_id ?? '');
-    to.tool_definition_hash.append(tool?.definition_hash ?? '');
-
-    to.outcome_status.append(event.outcome.status);
-    to.outcome_code.append(event.outcome.code ?? '');
-    to.outcome_message.append(event.outcome.message ?? '');
-    to.decision_effect.append(event.decision?.effect ?? '');
-    to.decision_policy_id.append(event.decision?.policy_id ?? '');
-    to.decision_policy_version.append(event.decision?.policy_version ?? '');
-
-    const { network } = event;
-    to.destination_host.append(network?.destination_host ?? '');
-    to.destination_ip.append(network?.destination_ip ?? '');
-    to.destination_port.append(network?.destination_port ?? 0);
-    to.protocol.append(network?.protocol ?? '');
-    to.bytes_out.append(network?.bytes_out ?? 0);
-    to.bytes_in.append(network?.bytes_in ?? 0);
-    to.duration_ms.append(event.duration_ms);
-
-    const { source } = event;
-    to.emitter.append(source?.emitter ?? '');
-    to.has_sequence.append(source?.sequence !== undefined);
-    to.sequence.append(source?.sequence ?? 0);
-    to.vantage.append(source?.vantage ?? '');
-  }
-
-  #appendDelegation(links: AuditEvent['on_behalf_of'] = []): void {
-    const types = this.#columns.principal_types.append(links.length);
-    const ids = this.#columns.principal_ids.append(links.length);
-    const delegations = this.#columns.delegation_ids.append(links.length);
-    const parents = this.#columns.parent_delegation_ids.append(links.length);
-    for (const link of links) {
-      types.append(link.type);
-      ids.append(link.id);
-      delegations.append(link.delegation_id ?? '');
-      parents.append(link.parent_delegation_id ?? '');
+    const types = to.principal_types.append(count);
+    const ids = to.principal_ids.append(count);
+    const delegations = to.delegation_ids.append(count);
+    const parents = to.parent_delegation_ids.append(count);
+    for (let link = first; link < first + count * LINK.size; link += LINK.size) {
+      types.append(PRINCIPAL_TYPES[(ints[2 * (link + LINK.type)] as number) - 1] as string);
+      ids.appendBytes(source, ints[2 * (link + LINK.id)] as number, ints[2 * (link + LINK.id) + 1] as number);
+      delegations.appendBytes(source, ints[2 * (link + LINK.delegation_id)] as number, ints[2 * (link + LINK.delegation_id) + 1] as number);
+      parents.appendBytes(source, ints[2 * (link + LINK.parent_delegation_id)] as number, ints[2 * (link + LINK.parent_delegation_id) + 1] as number);
     }
   }
 
-  #appendResources(resources: AuditEvent['resources'] = []): void {
-    const uris = this.#columns.resource_uris.append(resources.length);
-    const types = this.#columns.resource_types.append(resources.length);
-    const records = this.#columns.resource_records.append(resources.length);
-    const bytes = this.#columns.resource_bytes.append(resources.length);
+  #appendResources(tape: EventTape, frame: number, source: Uint8Array): void {
+    const { ints, floats, lists } = tape;
+    const first = ints[2 * (frame + LEAF.resources)] as number;
+    const count = ints[2 * (frame + LEAF.resources) + 1] as number;
+    const to = this.#columns;
+    const uris = to.resource_uris.append(count);
+    const types = to.resource_types.append(count);
+    const records = to.resource_records.append(count);
+    const bytes = to.resource_bytes.append(count);
     let labels: Set<string> | undefined;
-    for (const resource of resources) {
-      uris.append(resource.uri);
-      types.append(resource.type);
-      records.append(resource.records ?? 0);
-      bytes.append(resource.bytes ?? 0);
-      if (resource.classifications === undefined) continue;
-      labels ??= new Set();
-      for (const label of resource.classifications) labels.add(label);
+    for (let resource = first; resource < first + count * RESOURCE.size; resource += RESOURCE.size) {
+      uris.appendBytes(source, ints[2 * (resource + RESOURCE.uri)] as number, ints[2 * (resource + RESOURCE.uri) + 1] as number);
+      types.appendBytes(source, ints[2 * (resource + RESOURCE.type)] as number, ints[2 * (resource + RESOURCE.type) + 1] as number);
+      records.append(ints[2 * (resource + RESOURCE.records)] === 0 ? 0 : (floats[resource + RESOURCE.records] as number));
+      bytes.append(ints[2 * (resource + RESOURCE.bytes)] === 0 ? 0 : (floats[resource + RESOURCE.bytes] as number));
+      const at = ints[2 * (resource + RESOURCE.classifications)] as number;
+      for (let label = at; label < at + (ints[2 * (resource + RESOURCE.classifications) + 1] as number); label++) {
+        labels ??= new Set();
+        labels.add(Buffer.from(source.subarray(lists[2 * label], lists[2 * label + 1])).toString('utf8'));
+      }
     }
-    const classifications = this.#columns.classifications.append(labels?.size ?? 0);
+    const classifications = to.classifications.append(labels?.size ?? 0);
     if (labels !== undefined) for (const label of labels) classifications.append(label);
   }
 }

@@ -1,3 +1,5 @@
+const SHORT = 48;
+
 /**
  * A byte buffer that grows by doubling and is reused from block to block.
  * Little-endian throughout, as ClickHouse's binary formats are.
@@ -94,9 +96,17 @@ export class ByteBuffer {
     this.length += this.bytes.write(value, this.length, 'utf8');
   }
 
-  /** VarUInt length, then the bytes as they are. */
-  stringBytes(value: Uint8Array): void {
-    this.varint(value.length);
-    this.append(value);
+  /** VarUInt length, then the bytes in [from, to) as they are. */
+  stringBytes(source: Uint8Array, from: number, to: number): void {
+    const size = to - from;
+    this.reserve(size + 10);
+    if (size < 0x80) this.bytes[this.length++] = size;
+    else this.varint(size);
+    const { bytes } = this;
+    const at = this.length;
+    this.length = at + size;
+    // A call into native code costs more than copying a short string by hand.
+    if (size < SHORT) for (let i = 0; i < size; i++) bytes[at + i] = source[from + i] as number;
+    else bytes.set(from === 0 && to === source.length ? source : source.subarray(from, to), at);
   }
 }

@@ -32,8 +32,9 @@ export class StringColumn implements Column {
   }
 
   /** Any bytes, UTF-8 or not: ClickHouse's String is a byte string. */
-  appendBytes(value: Uint8Array): void {
-    this.#buffer.stringBytes(value);
+  appendBytes(source: Uint8Array, from = 0, to = source.length): void {
+    if (from === to) this.#buffer.u8(0);
+    else this.#buffer.stringBytes(source, from, to);
   }
 
   writePrefix(_to: ByteBuffer): void {
@@ -235,6 +236,11 @@ export class EnumColumn<Name extends string> extends FixedColumn<Uint8Array> {
   append(name: Name): void {
     const code = this.#codes.get(name);
     if (code === undefined) throw new RangeError(`'${name}' is not a value of ${this.type}`);
+    this.appendCode(code);
+  }
+
+  /** @param code of one of the names */
+  appendCode(code: number): void {
     const at = this.next(1);
     this.words[at] = code;
   }
@@ -302,6 +308,9 @@ const HAS_ADDITIONAL_KEYS = 1 << 9;
 const NEEDS_UPDATE_DICTIONARY = 1 << 10;
 const INDEX_WIDTH = { u8: 0, u16: 1, u32: 2 } as const;
 
+/** Slots for values seen lately. */
+const RECENT = 61;
+
 /** Version, flags and two counts, eight bytes each. */
 const LOW_CARDINALITY_HEAD = 32;
 
@@ -316,18 +325,48 @@ export class LowCardinalityColumn implements Column {
   #lastValue = '';
   #lastPosition = 0;
   #keyBytes = 1;
+  readonly #recentBytes: (Buffer | undefined)[] = Array.from({ length: RECENT }, () => undefined);
+  readonly #recentPositions = new Uint32Array(RECENT);
 
   get size(): number {
     return LOW_CARDINALITY_HEAD + this.#keyBytes + this.#count * 4;
   }
 
   append(value: string): void {
+    this.#appendPosition(this.#position(value));
+  }
+
+  #appendPosition(position: number): void {
     if (this.#count === this.#rows.length) {
       const grown = new Uint32Array(this.#count * 2);
       grown.set(this.#rows);
       this.#rows = grown;
     }
-    this.#rows[this.#count++] = this.#position(value);
+    this.#rows[this.#count++] = position;
+  }
+
+  /** @param source holds UTF-8 in [from, to) */
+  appendBytes(source: Uint8Array, from: number, to: number): void {
+    if (from === to) {
+      this.#appendPosition(0);
+      return;
+    }
+    // Most values were there a moment ago: then no string is made at all.
+    const slot = (to - from + 7 * (source[from] as number) + 31 * (source[to - 1] as number)) % RECENT;
+    const recent = this.#recentBytes[slot];
+    if (recent !== undefined && recent.length === to - from) {
+      let i = 0;
+      while (i < recent.length && source[from + i] === recent[i]) i++;
+      if (i === recent.length) {
+        this.#appendPosition(this.#recentPositions[slot] as number);
+        return;
+      }
+    }
+    const bytes = Buffer.from(source.subarray(from, to));
+    const position = this.#position(bytes.toString('utf8'));
+    this.#recentBytes[slot] = bytes;
+    this.#recentPositions[slot] = position;
+    this.#appendPosition(position);
   }
 
   #position(value: string): number {
@@ -368,6 +407,7 @@ export class LowCardinalityColumn implements Column {
     this.#lastValue = '';
     this.#lastPosition = 0;
     this.#keyBytes = 1;
+    this.#recentBytes.fill(undefined);
   }
 }
 

@@ -1,10 +1,9 @@
-import { cloudTrailToEvent, scanEvent, scanFieldError, tooBig, type ReadLimits } from '@agent-audit/schemas';
+import { cloudTrailToEvent, scanEvent, scanFieldError, type EventTape, type ReadLimits } from '@agent-audit/schemas';
 import { requireScope, type AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { accept, type CollectorDeps } from './accept.ts';
 import { gunzipped, splitRecords } from './cloudtrail-body.ts';
-import type { Intake, Rejected } from './intake.ts';
-import type { NewEvent } from './recorder.ts';
+import type { Rejected } from './intake.ts';
 import { readBody } from './read-body.ts';
 
 /**
@@ -17,13 +16,14 @@ export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
   const limits = { eventBytes: deps.config.MAX_EVENT_BYTES, nesting: deps.config.MAX_NESTING };
   return new Hono<AuthEnv>().post('/v1/import/cloudtrail', requireScope(deps.keys, 'events:write'), async (c) => {
     const body = await gunzipped(await readBody(c.req.raw, deps.config.MAX_BODY_BYTES), deps.config.MAX_BODY_BYTES);
-    return accept(deps, c.get('caller'), mapRecords(splitRecords(body, limits.nesting), limits));
+    return accept(deps, c.get('caller'), (tape) => mapRecords(splitRecords(body, limits.nesting), limits, tape));
   });
 }
 
-function mapRecords(records: readonly Uint8Array[], limits: ReadLimits): Intake {
-  const accepted: NewEvent[] = [];
+function mapRecords(records: readonly Uint8Array[], limits: ReadLimits, tape: EventTape): Rejected[] {
   const rejected: Rejected[] = [];
+  // The record is two levels further down in the event than it was by itself.
+  const eventLimits = { ...limits, nesting: limits.nesting + 2 };
   records.forEach((record, index) => {
     const reject = (errors: Rejected['errors'], eventId?: string): void => void rejected.push({ index, eventId, errors, raw: record });
     const scan = scanEvent(record, 0, record.length, limits.nesting);
@@ -31,8 +31,8 @@ function mapRecords(records: readonly Uint8Array[], limits: ReadLimits): Intake 
     const mapped = cloudTrailToEvent(JSON.parse(Buffer.from(record.buffer, record.byteOffset, record.length).toString('utf8')));
     if (!mapped.ok) return reject(mapped.errors);
     const raw = Buffer.from(JSON.stringify(mapped.event));
-    if (raw.length > limits.eventBytes) return reject([tooBig(raw.length, limits.eventBytes)], mapped.event.event_id);
-    accepted.push({ event: mapped.event, raw });
+    const refused = tape.take(raw, 0, raw.length, eventLimits);
+    if (refused !== undefined) reject(refused.errors, mapped.event.event_id);
   });
-  return { accepted, rejected };
+  return rejected;
 }

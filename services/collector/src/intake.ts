@@ -1,9 +1,8 @@
 import {
-  bomLength, CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE, readCloudEvent, readEvent, scanEvent, splitArray, splitCloudEvents, splitLines,
-  type FieldError, type ReadLimits, type ReadResult, type ScanError,
+  bomLength, CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE, readCloudEvent, scanEvent, splitArray, splitCloudEvents, splitLines,
+  type EventTape, type FieldError, type ReadLimits, type ReadResult, type ScanError,
 } from '@agent-audit/schemas';
 import { Problem } from '@agent-audit/shared';
-import type { NewEvent } from './recorder.ts';
 
 export interface Rejected {
   /** Place among the events of the body, from 0. */
@@ -14,11 +13,6 @@ export interface Rejected {
   readonly raw: Uint8Array;
 }
 
-export interface Intake {
-  readonly accepted: readonly NewEvent[];
-  readonly rejected: readonly Rejected[];
-}
-
 const JSON_TYPE = 'application/json';
 const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'];
 
@@ -27,16 +21,25 @@ const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application
  * it can be told where it ends.
  *
  * @param contentType the Content-Type header
+ * @param tape where the accepted events go
+ * @returns the rejected ones
  * @throws Problem `malformed_json` or `invalid_utf8` where the body as a whole cannot be read, with `line`,
  *   `column` and `offset`; `body_too_large`; `unsupported_media_type`
  */
-export function readEvents(body: Uint8Array, contentType: string | undefined, limits: ReadLimits): Intake {
+export function readEvents(body: Buffer, contentType: string | undefined, limits: ReadLimits, tape: EventTape): Rejected[] {
   const type = mediaType(contentType);
-  if (NDJSON_TYPES.includes(type)) return readLines(body, limits);
-  if (type === JSON_TYPE) return isArray(body) ? readArray(body, limits) : readOne(body, limits);
-  if (type === CLOUDEVENT_TYPE) return readOneCloudEvent(body, limits);
-  if (type === CLOUDEVENT_BATCH_TYPE) return readCloudEventBatch(body, limits);
-  throw new Problem(
+  const intake = new Intake(tape, limits);
+  if (NDJSON_TYPES.includes(type)) readLines(body, intake);
+  else if (type === JSON_TYPE) (isArray(body) ? readArray : readOne)(body, intake);
+  else if (type === CLOUDEVENT_TYPE) readOneCloudEvent(body, intake);
+  else if (type === CLOUDEVENT_BATCH_TYPE) readCloudEventBatch(body, intake);
+  else throw unsupportedType(type);
+  if (intake.count === 0) throw new Problem('empty_body', 'The body holds no event.');
+  return intake.rejected;
+}
+
+function unsupportedType(type: string): Problem {
+  return new Problem(
     'unsupported_media_type',
     `Content-Type ${type === '' ? 'is missing' : `\`${type.slice(0, 80)}\` is not supported`}; send application/json, application/x-ndjson, ${CLOUDEVENT_TYPE} or ${CLOUDEVENT_BATCH_TYPE}.`,
   );
@@ -53,67 +56,70 @@ function isArray(body: Uint8Array): boolean {
   return body[i] === 0x5b;
 }
 
-function readOne(body: Uint8Array, limits: ReadLimits): Intake {
-  const raw = trim(body, bomLength(body), body.length);
-  const result = readEvent(raw, 0, raw.length, limits);
-  if (!result.ok && result.scan !== undefined) refuseBody(scanEvent(body, bomLength(body), body.length, limits.nesting), result.scan);
-  return collect([{ raw, result }]);
-}
+/** Counts the events of one body and keeps what is said of those that are rejected. */
+class Intake {
+  readonly rejected: Rejected[] = [];
+  readonly limits: ReadLimits;
+  readonly #tape: EventTape;
+  count = 0;
 
-function readArray(body: Uint8Array, limits: ReadLimits): Intake {
-  const split = splitArray(body, limits.nesting);
-  if (!split.ok) throw malformed(split);
-  return collect(split.elements.map(({ start, end }) => ({ raw: body.subarray(start, end), result: readEvent(body, start, end, limits) })));
-}
-
-function readLines(body: Uint8Array, limits: ReadLimits): Intake {
-  return collect(
-    splitLines(body).map(({ start, end, line }) => {
-      const raw = trim(body, start, end);
-      const result = readEvent(raw, 0, raw.length, limits);
-      return { raw, result: result.ok || result.scan === undefined ? result : { ...result, errors: [atLine(result.scan, line)] } };
-    }),
-  );
-}
-
-function readOneCloudEvent(body: Uint8Array, limits: ReadLimits): Intake {
-  const found = readCloudEvent(body);
-  if (!found.ok) {
-    if (found.scan !== undefined) throw malformed(found.scan);
-    return collect([{ raw: body, result: found }]);
+  constructor(tape: EventTape, limits: ReadLimits) {
+    this.#tape = tape;
+    this.limits = limits;
   }
-  return collect([readEnclosed(found.bytes, found.range, limits)]);
+
+  /** Takes the event in [start, end). @returns what is wrong with it, already noted */
+  take(bytes: Uint8Array, start: number, end: number, explain: (result: ReadResult & { ok: false }) => readonly FieldError[] = ({ errors }) => errors): void {
+    const refused = this.#tape.take(bytes, start, end, this.limits);
+    if (refused === undefined) this.count++;
+    else this.reject(bytes.subarray(start, end), explain(refused), eventIdOf(refused.value));
+  }
+
+  reject(raw: Uint8Array, errors: readonly FieldError[], eventId?: string): void {
+    this.rejected.push({ index: this.count++, eventId, errors, raw });
+  }
 }
 
-function readCloudEventBatch(body: Uint8Array, limits: ReadLimits): Intake {
+function readOne(body: Buffer, intake: Intake): void {
+  const [start, end] = trim(body, bomLength(body), body.length);
+  intake.take(body, start, end, ({ errors, scan }) => {
+    // A single event whose text is broken is a broken body; duplicates and depth are the event's own fault.
+    if (scan?.code === 'malformed_json' || scan?.code === 'invalid_utf8') {
+      const inBody = scanEvent(body, bomLength(body), body.length, intake.limits.nesting);
+      throw malformed(inBody.ok ? scan : inBody);
+    }
+    return errors;
+  });
+}
+
+function readArray(body: Buffer, intake: Intake): void {
+  const split = splitArray(body, intake.limits.nesting);
+  if (!split.ok) throw malformed(split);
+  for (const { start, end } of split.elements) intake.take(body, start, end);
+}
+
+function readLines(body: Buffer, intake: Intake): void {
+  for (const { start, end, line } of splitLines(body)) {
+    const [from, to] = trim(body, start, end);
+    intake.take(body, from, to, ({ errors, scan }) => (scan === undefined ? errors : [atLine(scan, line)]));
+  }
+}
+
+function readOneCloudEvent(body: Buffer, intake: Intake): void {
+  const found = readCloudEvent(body);
+  if (found.ok) intake.take(found.bytes, found.range.start, found.range.end);
+  else if (found.scan !== undefined) throw malformed(found.scan);
+  else intake.reject(body, found.errors);
+}
+
+function readCloudEventBatch(body: Buffer, intake: Intake): void {
   const split = splitCloudEvents(body);
   if (!split.ok) throw malformed(split);
-  return collect(
-    split.elements.map(({ start, end, scan }) => {
-      const found = readCloudEvent(body, start, end, scan);
-      return found.ok ? readEnclosed(found.bytes, found.range, limits) : { raw: body.subarray(start, end), result: found };
-    }),
-  );
-}
-
-function readEnclosed(bytes: Uint8Array, { start, end }: { start: number; end: number }, limits: ReadLimits): Candidate {
-  return { raw: bytes.subarray(start, end), result: readEvent(bytes, start, end, limits) };
-}
-
-interface Candidate {
-  readonly raw: Uint8Array;
-  readonly result: ReadResult;
-}
-
-function collect(candidates: readonly Candidate[]): Intake {
-  if (candidates.length === 0) throw new Problem('empty_body', 'The body holds no event.');
-  const accepted: NewEvent[] = [];
-  const rejected: Rejected[] = [];
-  candidates.forEach(({ raw, result }, index) => {
-    if (result.ok) accepted.push({ event: result.event, raw });
-    else rejected.push({ index, eventId: eventIdOf(result.value), errors: result.errors, raw });
-  });
-  return { accepted, rejected };
+  for (const { start, end, scan } of split.elements) {
+    const found = readCloudEvent(body, start, end, scan);
+    if (found.ok) intake.take(found.bytes, found.range.start, found.range.end);
+    else intake.reject(body.subarray(start, end), found.errors);
+  }
 }
 
 /** The id of a rejected event, if it has one that may be repeated in an answer. */
@@ -124,16 +130,11 @@ function eventIdOf(value: unknown): string | undefined {
 }
 
 /** White space around an event is not part of its bytes. */
-function trim(body: Uint8Array, start: number, end: number): Uint8Array {
+function trim(body: Uint8Array, start: number, end: number): [start: number, end: number] {
   const isSpace = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
   while (start < end && isSpace(body[start])) start++;
   while (end > start && isSpace(body[end - 1])) end--;
-  return body.subarray(start, end);
-}
-
-/** A single event whose text is broken is a broken body; duplicates and depth are the event's own fault. */
-function refuseBody(inBody: ReturnType<typeof scanEvent>, error: ScanError): void {
-  if (error.code === 'malformed_json' || error.code === 'invalid_utf8') throw malformed(inBody.ok ? error : inBody);
+  return [start, end];
 }
 
 /** The answer to a body that is broken as a whole. */

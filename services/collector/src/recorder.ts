@@ -1,14 +1,8 @@
 import { hash, randomUUIDv7 } from 'node:crypto';
 import { countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError, type Store } from '@agent-audit/queries';
-import type { AuditEvent } from '@agent-audit/schemas';
+import { eventLayout, type EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
-import { idKey, SeenIds } from './seen-ids.ts';
-
-export interface NewEvent {
-  readonly event: AuditEvent;
-  /** The event's exact bytes. */
-  readonly raw: Uint8Array;
-}
+import { SeenIds } from './seen-ids.ts';
 
 export interface RecordResult {
   /** Events that are new, conflicts included. */
@@ -55,7 +49,7 @@ interface SealedSegment extends Segment {
 /** A request with ids that may be known. */
 interface Doubtful {
   readonly tenant: string;
-  readonly events: readonly NewEvent[];
+  readonly tape: EventTape;
   readonly bytes: number;
   readonly resolve: (result: Promise<RecordResult>) => void;
   readonly reject: (error: Error) => void;
@@ -118,26 +112,28 @@ export class Recorder {
   }
 
   /**
-   * Records validated events of one tenant.
+   * Records the events on a tape, all of one tenant.
    *
    * The promise resolves only when every accepted event is on disk in ClickHouse and synced; callers must not
-   * acknowledge anything before. When it rejects, some of the events may still have been stored: repeating the
-   * request is safe and tells them as duplicates.
+   * acknowledge anything before, nor touch the tape. When it rejects, some of the events may still have been stored:
+   * repeating the request is safe and tells them as duplicates.
    *
    * @throws NotRecorded when too much is waiting, the recorder is stopping or ClickHouse does not take the events
    */
-  async record(tenant: string, events: readonly NewEvent[]): Promise<RecordResult> {
-    if (events.length === 0) return { accepted: 0, duplicates: 0 };
+  async record(tenant: string, tape: EventTape): Promise<RecordResult> {
+    if (tape.count === 0) return { accepted: 0, duplicates: 0 };
     if (this.#stopped) throw new NotRecorded('the service is stopping');
-    const bytes = events.reduce((sum, { raw }) => sum + raw.length, 0);
+    let bytes = 0;
+    for (let i = 0; i < tape.count; i++) bytes += tape.rawBytes(i);
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUE_BYTES) throw new NotRecorded('too many events are waiting to be recorded');
     this.#addQueued(bytes);
-    if (this.#areNew(tenant, events) && this.#logSizes !== undefined) {
-      await this.#append(tenant, events, bytes, this.#logSizes);
-      return { accepted: events.length, duplicates: 0 };
+    if (this.#areNew(tenant, tape) && this.#logSizes !== undefined) {
+      const accepted = tape.count;
+      await this.#append(tenant, tape, everyEvent(accepted), bytes, this.#logSizes);
+      return { accepted, duplicates: 0 };
     }
     return new Promise<RecordResult>((resolve, reject) => {
-      this.#doubtful.push({ tenant, events, bytes, resolve, reject });
+      this.#doubtful.push({ tenant, tape, bytes, resolve, reject });
       this.#lookingUp ??= this.#lookUpAll().finally(() => {
         this.#lookingUp = undefined;
       });
@@ -153,24 +149,33 @@ export class Recorder {
   }
 
   /** Marks all ids as seen; true when every one of them was certainly new. */
-  #areNew(tenant: string, events: readonly NewEvent[]): boolean {
+  #areNew(tenant: string, tape: EventTape): boolean {
     let certain = this.#seenLoaded;
-    for (const { event } of events) if (!this.#seen.add(idKey(tenant, event.event_id))) certain = false;
+    for (let i = 0; i < tape.count; i++) {
+      const at = 2 * (tape.frame(i) + EVENT_ID);
+      if (!this.#seen.add(tenant, tape.source(i), tape.ints[at] as number, tape.ints[at + 1] as number)) certain = false;
+    }
     return certain;
   }
 
-  /** Encodes events into the open segment. @returns when they are recorded @throws NotRecorded */
-  #append(tenant: string, events: readonly NewEvent[], bytes: number, sizes: Map<string, number>, isConflict?: (index: number) => boolean): Promise<void> {
+  /**
+   * Encodes events into the open segment; the tape is not needed afterwards.
+   *
+   * @param events places on the tape; with the conflict flag for those in `conflicts`
+   * @returns when they are recorded
+   * @throws NotRecorded
+   */
+  #append(tenant: string, tape: EventTape, events: Iterable<number>, bytes: number, sizes: Map<string, number>, conflicts?: ReadonlySet<number>): Promise<void> {
     const receivedAtMicros = Number(this.#options.clock.nowMicros());
     const segment = this.#openSegment(receivedAtMicros);
     const origin = { segmentId: segment.id, collectorId: this.#options.collectorId };
     let logIndex = sizes.get(tenant) ?? 0;
-    events.forEach(({ event, raw }, i) => {
-      const flags = isConflict?.(i) === true ? FLAG_BITS.conflict : 0;
-      this.#encoder.append({ tenant, event, raw, logIndex: logIndex++, flags, receivedAtMicros }, origin);
-    });
+    for (const event of events) {
+      const flags = conflicts?.has(event) === true ? FLAG_BITS.conflict : 0;
+      this.#encoder.append(tape, event, { tenant, logIndex: logIndex++, flags, receivedAtMicros }, origin);
+    }
     sizes.set(tenant, logIndex);
-    segment.rows += events.length;
+    segment.rows = this.#encoder.rows;
     segment.bytes += bytes;
     segment.lastReceivedAtMicros = receivedAtMicros;
     const recorded = new Promise<void>((resolve, reject) => segment.waiters.push({ bytes, resolve, reject }));
@@ -296,41 +301,43 @@ export class Recorder {
     }
   }
 
-  /** @param recorded digests by `idKey`; those of the events appended are added */
-  #appendNew({ tenant, events, bytes, resolve }: Doubtful, recorded: Map<string, Set<string>>, sizes: Map<string, number>): void {
-    const fresh: NewEvent[] = [];
+  /** @param recorded digests by tenant and id; those of the events appended are added */
+  #appendNew({ tenant, tape, bytes, resolve }: Doubtful, recorded: DigestsByTenant, sizes: Map<string, number>): void {
+    const ofTenant = recorded.get(tenant) as Map<string, Set<string>>;
+    const fresh: number[] = [];
     const conflicts = new Set<number>();
-    for (const one of events) {
-      const key = idKey(tenant, one.event.event_id);
-      const digest = hash('sha256', one.raw, 'hex');
-      const known = recorded.get(key);
+    for (let i = 0; i < tape.count; i++) {
+      const id = eventId(tape, i);
+      const digest = hash('sha256', tape.raw(i), 'hex');
+      const known = ofTenant.get(id);
       if (known?.has(digest) === true) continue;
-      if (known === undefined) recorded.set(key, new Set([digest]));
+      if (known === undefined) ofTenant.set(id, new Set([digest]));
       else {
         known.add(digest);
-        conflicts.add(fresh.length);
+        conflicts.add(i);
       }
-      fresh.push(one);
+      fresh.push(i);
     }
-    const result = { accepted: fresh.length, duplicates: events.length - fresh.length };
+    const result = { accepted: fresh.length, duplicates: tape.count - fresh.length };
     // Duplicates of events in the same segment must not be acknowledged before it is stored, so all wait for it.
-    resolve(this.#append(tenant, fresh, bytes, sizes, (i) => conflicts.has(i)).then(() => result));
+    resolve(this.#append(tenant, tape, fresh, bytes, sizes, conflicts).then(() => result));
   }
 
-  async #findRecorded(requests: readonly Doubtful[]): Promise<Map<string, Set<string>>> {
+  async #findRecorded(requests: readonly Doubtful[]): Promise<DigestsByTenant> {
     const ids = new Map<string, Set<string>>();
-    for (const { tenant, events } of requests) {
+    for (const { tenant, tape } of requests) {
       const ofTenant = ids.get(tenant) ?? new Set();
       ids.set(tenant, ofTenant);
-      for (const { event } of events) ofTenant.add(event.event_id);
+      for (let i = 0; i < tape.count; i++) ofTenant.add(eventId(tape, i));
     }
-    const recorded = new Map<string, Set<string>>();
+    const recorded: DigestsByTenant = new Map();
     for (const [tenant, ofTenant] of ids) {
       const list = [...ofTenant];
+      const digests = new Map<string, Set<string>>();
       for (let i = 0; i < list.length; i += LOOKUP_IDS) {
-        const found = await findRecorded(this.#options.store, tenant, list.slice(i, i + LOOKUP_IDS));
-        for (const [eventId, digests] of found) recorded.set(idKey(tenant, eventId), digests);
+        for (const [id, found] of await findRecorded(this.#options.store, tenant, list.slice(i, i + LOOKUP_IDS))) digests.set(id, found);
       }
+      recorded.set(tenant, digests);
     }
     return recorded;
   }
@@ -359,6 +366,20 @@ export class Recorder {
     this.#queuedBytes += bytes;
     this.#options.telemetry.queued(this.#queuedBytes);
   }
+}
+
+/** SHA-256 of what is recorded, by tenant and event_id. */
+type DigestsByTenant = Map<string, Map<string, Set<string>>>;
+
+const EVENT_ID = eventLayout().leaf('/event_id');
+
+function eventId(tape: EventTape, event: number): string {
+  const at = 2 * (tape.frame(event) + EVENT_ID);
+  return Buffer.from(tape.source(event).subarray(tape.ints[at], tape.ints[at + 1])).toString('latin1');
+}
+
+function* everyEvent(count: number): Generator<number> {
+  for (let i = 0; i < count; i++) yield i;
 }
 
 /** Months since the epoch, in UTC: the partition that a row goes to. */

@@ -2,6 +2,7 @@ import { murmurHash3, xxHash32 } from './id-hash.ts';
 
 const FIRST_CAPACITY = 1 << 16;
 const FULL = 0.7;
+const KEY_BYTES_MAX = 512;
 
 interface Table {
   readonly slots: Uint32Array;
@@ -20,6 +21,10 @@ interface Table {
  */
 export class SeenIds {
   readonly #tables: Table[] = [];
+  /** Tenant, NUL, event_id: what is hashed. */
+  readonly #key = Buffer.alloc(KEY_BYTES_MAX);
+  #tenant: string | undefined;
+  #prefix = 0;
 
   constructor(expected = 0) {
     let capacity = FIRST_CAPACITY;
@@ -30,11 +35,20 @@ export class SeenIds {
   /**
    * Remembers an id.
    *
-   * @param key `idKey()`
+   * @param source holds the event_id in [from, to)
    * @returns true when it is certain that the id was not remembered before
    */
-  add(key: string): boolean {
-    return this.addHashes(xxHash32(key), murmurHash3(key));
+  add(tenant: string, source: Uint8Array, from: number, to: number): boolean {
+    if (tenant !== this.#tenant) {
+      this.#tenant = tenant;
+      // Neither a tenant's name nor an event_id can hold a NUL.
+      this.#prefix = this.#key.write(`${tenant}\0`, 'latin1');
+    }
+    const key = this.#key;
+    const at = this.#prefix - from;
+    for (let i = from; i < to; i++) key[at + i] = source[i] as number;
+    const length = at + to;
+    return this.addHashes(xxHash32(key, length), murmurHash3(key, length));
   }
 
   /** As `add`, with the hashes that the engine computed (see `recordedIdHashes`). */
@@ -68,8 +82,3 @@ export class SeenIds {
 
 /** 0 marks an empty slot, so no kept hash may be 0. */
 const mark = (hash: number): number => (hash === 0 ? 1 : hash);
-
-/** What `SeenIds` is asked about. Neither part can hold a NUL. */
-export function idKey(tenant: string, eventId: string): string {
-  return `${tenant}\0${eventId}`;
-}
