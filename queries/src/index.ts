@@ -15,6 +15,7 @@ export type { ApiKey } from './keys/api-key.ts';
 export * from './keys/list-api-keys.ts';
 export * from './keys/put-api-key.ts';
 export * from './migrate.ts';
+export { ByteBuffer } from './native/index.ts';
 export * from './quarantine/list-quarantine.ts';
 export * from './quarantine/quarantine-block.ts';
 export * from './store.ts';

@@ -1,6 +1,6 @@
 import { ACTIONS, EFFECTS, eventLayout, KINDS, OUTCOMES, PRINCIPAL_TYPES, VANTAGES, type EventTape } from '@agent-audit/schemas';
 import {
-  ArrayColumn, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
+  ArrayColumn, BoolColumn, ByteBuffer, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
   StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Column,
 } from '../native/index.ts';
 import { timeFlags } from './flags.ts';
@@ -188,12 +188,21 @@ export class EventBlockEncoder {
     this.#rows++;
   }
 
-  /** The rows so far as one block, in a buffer of its own; the encoder is empty afterwards. */
-  finish(): Buffer {
-    const block = encodeBlock(this.#columns, this.#rows);
+  /**
+   * The rows so far as one block; the encoder is empty afterwards.
+   *
+   * @param out where the block is put; it must not be used again before the block has been sent
+   */
+  finish(out = new ByteBuffer(0)): Buffer {
+    const block = encodeBlock(this.#columns, this.#rows, out);
+    this.discard();
+    return block;
+  }
+
+  /** Drops the rows so far. */
+  discard(): void {
     for (const column of Object.values(this.#columns)) column.clear();
     this.#rows = 0;
-    return block;
   }
 
   #appendDelegation(tape: EventTape, frame: number, source: Uint8Array): void {

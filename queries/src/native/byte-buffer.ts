@@ -16,7 +16,7 @@ export class ByteBuffer {
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.bytes.length) return;
-    let capacity = this.bytes.length * 2;
+    let capacity = Math.max(1024, this.bytes.length * 2);
     while (capacity < needed) capacity *= 2;
     const grown = Buffer.allocUnsafeSlow(capacity);
     this.bytes.copy(grown, 0, 0, this.length);

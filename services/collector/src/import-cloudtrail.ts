@@ -15,8 +15,13 @@ import { readBody } from './read-body.ts';
 export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
   const limits = { eventBytes: deps.config.MAX_EVENT_BYTES, nesting: deps.config.MAX_NESTING };
   return new Hono<AuthEnv>().post('/v1/import/cloudtrail', requireScope(deps.keys, 'events:write'), async (c) => {
-    const body = await gunzipped(await readBody(c.req.raw, deps.config.MAX_BODY_BYTES), deps.config.MAX_BODY_BYTES);
-    return accept(deps, c.get('caller'), (tape) => mapRecords(splitRecords(body, limits.nesting), limits, tape));
+    const body = await readBody(c, deps.config.MAX_BODY_BYTES);
+    try {
+      const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), limits.nesting);
+      return await accept(deps, c.get('caller'), (tape) => mapRecords(records, limits, tape));
+    } finally {
+      body.release();
+    }
   });
 }
 

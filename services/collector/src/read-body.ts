@@ -1,6 +1,9 @@
 import { Readable, type Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import type { HttpBindings } from '@hono/node-server';
 import { Problem } from '@agent-audit/shared';
+import type { Context } from 'hono';
+import { BodyPool } from './body-pool.ts';
 
 /** RFC 9110 section 8.4.1, RFC 8878 (zstd), RFC 7932 (br). */
 const DECODERS: Readonly<Record<string, () => Transform>> = {
@@ -15,6 +18,14 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 /** What is left of the body is not read, so the next request cannot follow on this connection. */
 const UNREAD = { connection: 'close' };
 
+export interface Body {
+  readonly bytes: Buffer;
+  /** Gives the memory back; nobody may look at `bytes` any more. */
+  release(): void;
+}
+
+const pool = new BodyPool(1024 * 1024, 32);
+
 /**
  * Reads a request's body, decoded. Bytes are counted as they come out of the decoder, whatever `Content-Length`
  * says, and reading stops at the limit, so a bomb costs no more than the limit.
@@ -22,16 +33,43 @@ const UNREAD = { connection: 'close' };
  * @param maxBytes largest body after decoding
  * @throws Problem `body_too_large`, `unsupported_encoding`, `malformed_encoding` or `empty_body`
  */
-export async function readBody(request: Request, maxBytes: number): Promise<Buffer> {
-  const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
+export async function readBody(c: Context, maxBytes: number): Promise<Body> {
+  const encoding = c.req.header('content-encoding')?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && !Object.hasOwn(DECODERS, encoding)) {
     throw new Problem('unsupported_encoding', `Content-Encoding \`${encoding.slice(0, 40)}\` is not supported; send gzip, zstd, br, deflate or none.`, {}, { 'accept-encoding': 'gzip, zstd, br, deflate' });
   }
-  if (request.body === null) throw emptyBody();
-  if (encoding === 'identity' && Number(request.headers.get('content-length')) > maxBytes) throw tooLarge(maxBytes);
-  const body = await decode(request.body as AsyncIterable<Uint8Array>, encoding, maxBytes);
-  if (body.length === 0) throw emptyBody();
+  const source = bodyStream(c);
+  if (source === null) throw emptyBody();
+  const announced = c.req.header('content-length');
+  if (encoding === 'identity' && Number(announced) > maxBytes) throw tooLarge(maxBytes);
+  const body = encoding === 'identity' && announced !== undefined && /^\d+$/.test(announced)
+    ? await readAnnounced(source, Number(announced))
+    : { bytes: await decode(source, encoding, maxBytes), release: () => undefined };
+  if (body.bytes.length === 0) throw emptyBody();
   return body;
+}
+
+/** The socket's own stream where there is one: a web stream around it costs more than reading it. */
+function bodyStream(c: Context): AsyncIterable<Uint8Array> | null {
+  const { incoming } = c.env as Partial<HttpBindings>;
+  return incoming ?? (c.req.raw.body as AsyncIterable<Uint8Array> | null);
+}
+
+/** Node's parser hands out no more than was announced; it may be less when the sender goes away. */
+async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number): Promise<Body> {
+  const buffer = pool.take(bytes);
+  let length = 0;
+  try {
+    for await (const chunk of source) {
+      buffer.set(chunk, length);
+      length += chunk.length;
+    }
+    if (length < bytes) throw new Problem('malformed_encoding', `The body ends after ${length} bytes; ${bytes} were announced.`, {}, UNREAD);
+  } catch (error) {
+    pool.give(buffer);
+    throw error;
+  }
+  return { bytes: buffer.subarray(0, length), release: () => pool.give(buffer) };
 }
 
 /**

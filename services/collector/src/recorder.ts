@@ -1,5 +1,5 @@
 import { hash, randomUUIDv7 } from 'node:crypto';
-import { countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError, type Store } from '@agent-audit/queries';
+import { ByteBuffer, countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError, type Store } from '@agent-audit/queries';
 import { eventLayout, type EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { SeenIds } from './seen-ids.ts';
@@ -44,6 +44,8 @@ interface Segment {
 
 interface SealedSegment extends Segment {
   readonly block: Buffer;
+  /** What `block` is a view of. */
+  readonly buffer: ByteBuffer;
 }
 
 /** A request with ids that may be known. */
@@ -59,6 +61,7 @@ const SEGMENT_ROWS = 16_000;
 const SEGMENT_BYTES = 16 * 1024 * 1024;
 /** Bytes of events taken in and not yet recorded; beyond it, requests are refused. */
 const QUEUE_BYTES = 128 * 1024 * 1024;
+const IDLE_BUFFERS_MAX = 2;
 const PATIENCE_MS = 30_000;
 /** Ids per lookup. */
 const LOOKUP_IDS = 1_000;
@@ -86,6 +89,8 @@ export class Recorder {
   readonly #encoder = new EventBlockEncoder();
   #open: Segment | undefined;
   readonly #sealed: SealedSegment[] = [];
+  /** Blocks are tens of megabytes; allocating each anew keeps the collector of garbage busy. */
+  readonly #idleBuffers: ByteBuffer[] = [];
   #inserting: Promise<void> | undefined;
   #queuedBytes = 0;
   #seen = new SeenIds();
@@ -193,24 +198,27 @@ export class Recorder {
   }
 
   #seal(): void {
-    if (this.#open === undefined) return;
-    this.#sealed.push({ ...this.#open, block: this.#encoder.finish() });
-    this.#open = undefined;
+    this.#closeOpen();
     this.#insertSegments();
+  }
+
+  #closeOpen(): void {
+    if (this.#open === undefined) return;
+    const buffer = this.#idleBuffers.pop() ?? new ByteBuffer(0);
+    this.#sealed.push({ ...this.#open, block: this.#encoder.finish(buffer), buffer });
+    this.#open = undefined;
   }
 
   #insertSegments(): void {
     this.#inserting ??= (async () => {
       for (;;) {
-        if (this.#sealed.length === 0 && this.#open !== undefined) {
-          this.#sealed.push({ ...this.#open, block: this.#encoder.finish() });
-          this.#open = undefined;
-        }
+        if (this.#sealed.length === 0) this.#closeOpen();
         const segment = this.#sealed.shift();
         if (segment === undefined) return;
         try {
           await this.#insertUntilStored(segment);
           this.#answer(segment.waiters);
+          if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(segment.buffer);
         } catch (error) {
           this.#refuse(segment, error);
         }
@@ -270,7 +278,7 @@ export class Recorder {
     const behind: Segment[] = this.#sealed.splice(0);
     if (this.#open !== undefined) {
       behind.push(this.#open);
-      this.#encoder.finish();
+      this.#encoder.discard();
       this.#open = undefined;
     }
     const waiters = [failed, ...behind].flatMap((segment) => segment.waiters);
