@@ -249,7 +249,7 @@ export class EnumColumn<Name extends string> extends FixedColumn<Uint8Array> {
 /** UUID: two little-endian UInt64 halves, the more significant one first. */
 export class UuidColumn extends Fixed64Column {
   readonly type = 'UUID';
-  #last = '';
+  #last: string | undefined;
   #words: readonly number[] = [];
 
   /** @param value 32 hexadecimal digits with or without hyphens @throws RangeError for anything else */
