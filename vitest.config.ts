@@ -9,6 +9,8 @@ const exclude = ['**/node_modules/**', '**/data/**'];
 
 export default defineConfig({
   test: {
+    // Beside what people read, counts for continuous integration.
+    ...(process.env['VITEST_JSON'] === undefined ? {} : { reporters: ['default', ['json', { outputFile: process.env['VITEST_JSON'] }]] }),
     projects: [
       { test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, ...Object.values(needs)] } },
       { test: { name: 'clickhouse', include: [needs.clickhouse], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },

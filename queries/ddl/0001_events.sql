@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS events
     PROJECTION agent_hours
     (
         SELECT tenant, agent_id, toStartOfHour(time) AS hour, emitter, has_sequence,
-               min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
+               count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
         GROUP BY tenant, agent_id, hour, emitter, has_sequence
     ),
     -- Which sequence numbers of an emitter exist at all. Bitmaps unite, so a repeated row counts once.

@@ -65,7 +65,7 @@ export class Store {
         query: sql,
         query_params: params as Record<string, unknown>,
         format: 'JSON',
-        clickhouse_settings: settings,
+        clickhouse_settings: { ...READING, ...settings },
       });
       const body = await result.json<unknown>();
       return {
@@ -77,7 +77,7 @@ export class Store {
 
   /** Streams a SELECT's raw result in the FORMAT that the statement names; memory stays flat. */
   async *stream(sql: string, params: Params = {}): AsyncGenerator<Buffer> {
-    const result = await this.#guard(() => this.#client.exec({ query: sql, query_params: params as Record<string, unknown> }));
+    const result = await this.#guard(() => this.#client.exec({ query: sql, query_params: params as Record<string, unknown>, clickhouse_settings: READING }));
     try {
       for await (const chunk of result.stream) yield chunk as Buffer;
     } catch (error) {
@@ -146,6 +146,13 @@ const SETTINGS: ClickHouseSettings = {
   max_insert_block_size: '1048576',
   min_insert_block_size_rows: '0',
   min_insert_block_size_bytes: '0',
+};
+
+const READING: ClickHouseSettings = {
+  // A read cannot write, whatever its text; and ClickHouse stops it when the reader goes away.
+  readonly: '2',
+  // Decides while planning which granules to read; deciding while reading costs more than the short reads made here.
+  use_skip_indexes_on_data_read: 0,
 };
 
 /** Of ClickHouse's error codes, those that speak of its state and not of the statement. */

@@ -72,7 +72,8 @@ export const EmitterCompleteness = z.object({
 export const Completeness = z.object({
   status: z.enum(['complete', 'gaps', 'unknown']).meta({ description: '`complete` only where sequence numbers prove it.' }),
   emitters: z.array(EmitterCompleteness),
-  quarantined: count('Events of the window that lie in quarantine.'),
+  unnumbered: count('Events of the window without a sequence number; of them, nothing can be proven.'),
+  quarantined: count('Refused events of the tenant, by time of receipt.'),
   late: count('Events that arrived late.'),
   conflicts: count('Events whose `event_id` was used before with other bytes.'),
   as_of: utc('When this was asked of the record.'),

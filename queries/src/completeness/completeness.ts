@@ -8,10 +8,12 @@ export interface Completeness {
   /**
    * `complete`: every event of the window carries a sequence number and none is missing between an emitter's
    * first and last. `gaps`: some are missing. `unknown`: no number is missing, but nothing proves it, because
-   * the window is empty, some events carry no number, or events were refused.
+   * the window is empty or some events carry no number.
    */
   readonly status: 'complete' | 'gaps' | 'unknown';
   readonly emitters: readonly { readonly emitter: string; readonly first: number; readonly last: number; readonly missing: readonly Range[] }[];
+  /** Events of the window without a sequence number: of them, nothing can be proven. */
+  readonly unnumbered: number;
   /** Events of the tenant that were refused and are in quarantine, by time of receipt. */
   readonly quarantined: number;
   /** Events received long after they happened. */
@@ -33,10 +35,11 @@ export async function completeness(
   const spans = emitters.filter((row) => row.has_sequence);
   const gaps = await sequenceGaps(store, tenant, spans);
   const listed = spans.map(({ emitter, first, last }) => ({ emitter, first, last, missing: gaps.get(emitter) ?? [] }));
-  const proven = emitters.length > 0 && emitters.every((row) => row.has_sequence) && quarantined === 0;
+  const unnumbered = sum(emitters.filter((row) => !row.has_sequence), (row) => row.events);
   return {
-    status: listed.some((row) => row.missing.length > 0) ? 'gaps' : proven ? 'complete' : 'unknown',
+    status: listed.some((row) => row.missing.length > 0) ? 'gaps' : spans.length > 0 && unnumbered === 0 ? 'complete' : 'unknown',
     emitters: listed,
+    unnumbered,
     quarantined,
     late: sum(emitters, (row) => row.late),
     conflicts: sum(emitters, (row) => row.conflicts),

@@ -10,9 +10,9 @@ const HOUR_NS = 3_600_000_000_000n;
  * table itself, so that the answer is exact for any window. The expressions must stay those of the projection.
  */
 const sql = (agents: boolean) => `
-  SELECT emitter, has_sequence, min(first) AS first, max(last) AS last, sum(late) AS late, sum(conflicts) AS conflicts
+  SELECT emitter, has_sequence, sum(events) AS events, min(first) AS first, max(last) AS last, sum(late) AS late, sum(conflicts) AS conflicts
   FROM (
-    SELECT emitter, has_sequence, min(sequence) AS first, max(sequence) AS last,
+    SELECT emitter, has_sequence, count() AS events, min(sequence) AS first, max(sequence) AS last,
            countIf(bitTest(flags, 0)) AS late, countIf(bitTest(flags, 2)) AS conflicts
     FROM events
     WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
@@ -20,7 +20,7 @@ const sql = (agents: boolean) => `
       AND toStartOfHour(time) < fromUnixTimestamp64Nano({end_hour_ns: Int64})
     GROUP BY emitter, has_sequence
     UNION ALL
-    SELECT emitter, has_sequence, min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
+    SELECT emitter, has_sequence, count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
     FROM events
     WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
       AND (time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({head_end_ns: Int64})
@@ -33,6 +33,7 @@ const sql = (agents: boolean) => `
 const Row = z.object({
   emitter: z.string(),
   has_sequence: z.boolean(),
+  events: z.coerce.number(),
   first: z.coerce.number(),
   last: z.coerce.number(),
   late: z.coerce.number(),

@@ -20,12 +20,13 @@ const PRESENT = `
 const GROUP = 'GROUP BY tenant, emitter, has_sequence, bucket';
 
 // A bucket without holes is told by its ends and its count; only a broken one sends its numbers.
-// Of all that lies before and after, only the nearest number matters.
 const SQL = `
   SELECT emitter, bitmapMin(present) AS first, bitmapMax(present) AS last,
          if(bitmapCardinality(present) = last - first + 1, [], bitmapToArray(present)) AS numbers
-  FROM (${PRESENT} AND bucket >= {first_bucket: UInt64} AND bucket <= {last_bucket: UInt64} ${GROUP})
-  UNION ALL
+  FROM (${PRESENT} AND bucket >= {first_bucket: UInt64} AND bucket <= {last_bucket: UInt64} ${GROUP})`;
+
+// Of all that lies before and after, only the nearest number matters.
+const NEIGHBOURS = `
   SELECT emitter, max(bitmapMax(present)) AS first, first AS last, [] AS numbers
   FROM (${PRESENT} AND bucket < {first_bucket: UInt64} ${GROUP}) GROUP BY emitter
   UNION ALL
@@ -48,22 +49,27 @@ const Row = z.object({
 export async function sequenceGaps(store: Store, tenant: string, spans: readonly SequenceSpan[]): Promise<Map<string, Range[]>> {
   const gaps = new Map<string, Range[]>();
   if (spans.length === 0) return gaps;
-  const rows = await store.select(
-    SQL,
-    {
-      tenant,
-      emitters: spans.map((span) => span.emitter),
-      first_bucket: Math.floor(Math.min(...spans.map((span) => span.first)) / BUCKET),
-      last_bucket: Math.floor(Math.max(...spans.map((span) => span.last)) / BUCKET),
-    },
-    Row,
-  );
+  const params = {
+    tenant,
+    emitters: spans.map((span) => span.emitter),
+    first_bucket: Math.floor(Math.min(...spans.map((span) => span.first)) / BUCKET),
+    last_bucket: Math.floor(Math.max(...spans.map((span) => span.last)) / BUCKET),
+  };
+  let rows = await store.select(SQL, params, Row);
+  // Asked for only where no neighbour is in sight: elsewhere the nearest number is known already.
+  if (!spans.every((span) => hasNeighbours(rows, span))) rows = rows.concat(await store.select(NEIGHBOURS, params, Row));
   const runs = Map.groupBy(rows.toSorted((a, b) => a.first - b.first), (row) => row.emitter);
   for (const span of spans) {
     const present = (runs.get(span.emitter) ?? []).flatMap((row) => (row.numbers.length === 0 ? [[row.first, row.last] as const] : toRuns(row.numbers)));
     gaps.set(span.emitter, holes(present, span));
   }
   return gaps;
+}
+
+/** Whether recorded numbers on both sides of the span are among the rows; before 0 there is none to look for. */
+function hasNeighbours(rows: readonly z.infer<typeof Row>[], { emitter, first, last }: SequenceSpan): boolean {
+  const own = rows.filter((row) => row.emitter === emitter);
+  return (first === 0 || own.some((row) => row.first < first)) && own.some((row) => row.last > last);
 }
 
 /** @param numbers ascending, distinct */

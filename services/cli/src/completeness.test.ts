@@ -2,7 +2,7 @@ import type { Completeness } from '@agent-audit/schemas';
 import { expect, it } from 'vitest';
 import { completenessLine } from './completeness.ts';
 
-const base: Completeness = { status: 'unknown', emitters: [], quarantined: 0, late: 0, conflicts: 0, as_of: '2026-11-22T15:00:07.123Z' };
+const base: Completeness = { status: 'unknown', emitters: [], unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, as_of: '2026-11-22T15:00:07.123Z' };
 const whole = { emitter: 'gw-1', first: 1, last: 9, missing: [] };
 
 it.each<[string, Partial<Completeness>]>([
