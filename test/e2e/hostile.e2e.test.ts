@@ -51,6 +51,12 @@ function text(fields: string, id = 'hostile'): string {
   return `{"event_id":"${id}","time":"2026-03-01T12:00:00Z","kind":"tool_call","agent":{"id":"a"},"tool":{"name":"t"},"action":"read","outcome":{"status":"success"}${fields}}`;
 }
 
+function broken(bytes: Buffer, index: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[copy.length + index] = (copy[copy.length + index] as number) ^ 0xff;
+  return copy;
+}
+
 describe('bodies that are broken as a whole: 400, and nothing is recorded', () => {
   withOwnTenant();
 
@@ -104,11 +110,6 @@ describe('bodies that are broken as a whole: 400, and nothing is recorded', () =
     await isWell();
   });
 
-  function broken(bytes: Buffer, index: number): Buffer {
-    const copy = Buffer.from(bytes);
-    copy[copy.length + index] = (copy[copy.length + index] as number) ^ 0xff;
-    return copy;
-  }
 });
 
 describe('events that are wrong: 422, each with where and why', () => {
@@ -160,11 +161,11 @@ describe('events that are wrong: 422, each with where and why', () => {
     expect(Object.hasOwn(Object.prototype, 'event_id')).toBe(false);
   });
 
-  test('nesting of 65, 100,000 and 1,000,000 levels', async () => {
+  test('nesting of 65 and of many thousand levels', async () => {
     for (const depth of [65, 100_000, 130_000]) {
       const answer = await tenant.post(text(`,"attributes":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`));
       expect(answer).toMatchObject({ status: 422 });
-      expect(answer.json().rejected).toMatchObject([{ errors: [{ code: depth > 131_000 ? 'too_big' : 'too_deep' }] }]);
+      expect(answer.json().rejected).toMatchObject([{ errors: [{ code: 'too_deep' }] }]);
     }
     // An array of one element that is nothing but nesting.
     const answer = await tenant.post('['.repeat(1_000_000) + ']'.repeat(1_000_000));
@@ -235,6 +236,12 @@ describe('one bad event does not cost the others', () => {
   });
 });
 
+/** About the smallest event that there is. */
+const minimal = (n: number): string => `{"event_id":"${n}","time":"2026-03-01T12:00:00Z","kind":"tool_call","agent":{"id":"a"},"tool":{"name":"t"},"action":"read","outcome":{"status":"success"}}`;
+
+/** Members and frames may follow each other, so a bomb of any size is quickly made. */
+const repeated = (compress: (bytes: Buffer) => Buffer): Buffer => Buffer.concat(Array.from<Buffer>({ length: 32 }).fill(compress(Buffer.alloc(32 * 1024 * 1024))));
+
 describe('bodies that are too large: 413', () => {
   withOwnTenant();
 
@@ -266,16 +273,12 @@ describe('bodies that are too large: 413', () => {
   // (services/collector/src/intake.ts, readLines; an array of as many is refused with 413).
   test.fails('more lines than one body may have: refused or all accepted, never cut off', async () => {
     const own = await service.newTenant();
-    const minimal = (n: number): string => `{"event_id":"${n}","time":"2026-03-01T12:00:00Z","kind":"tool_call","agent":{"id":"a"},"tool":{"name":"t"},"action":"read","outcome":{"status":"success"}}`;
     const many = Array.from({ length: 105_000 }, (_, n) => minimal(n));
     const answer = await own.post(ndjson(many), { type: 'application/x-ndjson' });
     if (answer.status === 413) return;
     const { accepted, rejected } = answer.json();
     expect(accepted + rejected.length).toBe(many.length);
   });
-
-  /** Members and frames may follow each other, so a bomb of any size is quickly made. */
-  const repeated = (compress: (bytes: Buffer) => Buffer): Buffer => Buffer.concat(Array.from<Buffer>({ length: 32 }).fill(compress(Buffer.alloc(32 * 1024 * 1024))));
 
   test.each([
     ['gzip', 'a bomb: 1 GiB of zeros', () => repeated(gzipSync)],
@@ -301,10 +304,11 @@ describe('bodies that are too large: 413', () => {
   });
 });
 
+const head = (length: string): string => `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tenant.key}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n`;
+
 describe('Content-Length that lies', () => {
   withOwnTenant();
 
-  const head = (length: string): string => `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tenant.key}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n`;
   const event = text('');
 
   test('more is announced than comes: nothing of it is recorded', async () => {
@@ -362,11 +366,11 @@ describe('media types and encodings: 415', () => {
   });
 });
 
+const ask = (authorization: string | string[] | undefined): Promise<Answer> =>
+  service.send('/v1/events?from=-1h', authorization === undefined ? {} : { headers: { authorization } });
+
 describe('credentials', () => {
   withOwnTenant();
-
-  const ask = (authorization: string | string[] | undefined): Promise<Answer> =>
-    service.send('/v1/events?from=-1h', authorization === undefined ? {} : { headers: { authorization } });
 
   test.each([
     undefined, '', 'Bearer', 'Bearer ', 'Basic YWRtaW46YWRtaW4=', 'Bearer a b', 'Bearer\ta', 'Token abcdefgh', 'Bearer: abcdefgh', `Bearer ${'x'.repeat(513)}`,
@@ -509,12 +513,13 @@ describe('questions that make no sense: 400', () => {
   });
 });
 
+const withCursor = (path: string, cursor: string): string => `${path}${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
+
 describe('cursors', () => {
   withOwnTenant();
 
   const window = between(NOON, NOON + 3600n * SECOND);
   const question = `/v1/events?${window}&limit=2`;
-  const withCursor = (path: string, cursor: string): string => `${path}${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
   let cursor: string;
 
   beforeAll(async () => {
@@ -724,11 +729,11 @@ describe('bodies of keys', () => {
 describe('many mistakes at once', () => {
   withOwnTenant();
 
-test('a large number of events wrong in every way leaves the service well', async () => {
-  const bad = Array.from({ length: 2_000 }, (_, i) => `{"event_id":"wrong-${i}","kind":${i}}`);
-  const answer = await tenant.post(...lines(bad));
-  expect(answer.status).toBe(422);
-  expect(answer.json().rejected).toHaveLength(2_000);
-  await isWell();
-});
+  test('a large number of events wrong in every way leaves the service well', async () => {
+    const bad = Array.from({ length: 2_000 }, (_, i) => `{"event_id":"wrong-${i}","kind":${i}}`);
+    const answer = await tenant.post(...lines(bad));
+    expect(answer.status).toBe(422);
+    expect(answer.json().rejected).toHaveLength(2_000);
+    await isWell();
+  });
 });

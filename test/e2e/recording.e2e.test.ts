@@ -104,9 +104,9 @@ describe('202', () => {
   });
 });
 
-describe('CloudEvents', () => {
-  const envelope = (data: string): string => `{"specversion":"1.0","id":"ce-1","source":"/gateway","type":"agent.audit","data": ${data} }`;
+const envelope = (data: string): string => `{"specversion":"1.0","id":"ce-1","source":"/gateway","type":"agent.audit","data": ${data} }`;
 
+describe('CloudEvents', () => {
   test('structured', async () => {
     const event = toolCall();
     const odd = json(event).replace('{', '{ ');
