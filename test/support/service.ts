@@ -230,6 +230,12 @@ async function childrenOf(pid: number): Promise<number[]> {
   return stats.filter(({ stat }) => stat !== undefined && stat.parent === pid && stat.state !== 'Z').map((found) => found.pid);
 }
 
+/** Whether a process runs; a zombie, which nobody has asked for yet, does not. */
+export async function isAlive(pid: number): Promise<boolean> {
+  const stat = await statOf(pid);
+  return stat !== undefined && stat.state !== 'Z';
+}
+
 /** A process id may be given out again, so a process is known by its command line too. */
 async function isEngine(pid: number): Promise<boolean> {
   if ((await statOf(pid))?.state === 'Z') return false;
