@@ -30,6 +30,10 @@ function stopServer(server: ServerType, graceMs: number): Promise<void> {
     const cut = setTimeout(() => {
       if ('closeAllConnections' in server) server.closeAllConnections();
     }, graceMs);
+    // A busy client would go on on its open connection until it is cut: it is told to open another, and cannot.
+    server.prependListener('request', (_request: unknown, response: { shouldKeepAlive: boolean }) => {
+      response.shouldKeepAlive = false;
+    });
     server.close(() => {
       clearTimeout(cut);
       resolve();
