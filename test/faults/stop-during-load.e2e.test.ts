@@ -21,7 +21,8 @@ test('SIGTERM during load: exit code 0 within 10 s, and every acknowledged event
   const begin = performance.now();
   service.kill('SIGTERM');
   expect(await service.exited).toEqual({ code: 0, signal: null });
-  expect(performance.now() - begin).toBeLessThan(10_000);
+  // Less than the 5 s after which requests under way are cut: busy connections must not hold up the stop.
+  expect(performance.now() - begin).toBeLessThan(4_500);
   await load.stop();
   expect(await isAlive(engine)).toBe(false);
   await expect(service.get('/healthz')).rejects.toThrow('ECONNREFUSED');
