@@ -99,6 +99,9 @@ SETTINGS
     index_granularity = 1024,
     -- A new part is one file, not one per column: a quarter of the time of an insert that syncs.
     min_bytes_for_wide_part = 134217728,
+    -- A month that rests becomes one part: a read takes a granule of every part that it touches.
+    min_age_to_force_merge_seconds = 21600,
+    min_age_to_force_merge_on_partition_only = 1,
     -- An acknowledged insert survives a power cut.
     fsync_after_insert = 1,
     fsync_part_directory = 1,

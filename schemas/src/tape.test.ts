@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ACTIONS, EFFECTS, KINDS, OUTCOMES, PRINCIPAL_TYPES, VANTAGES, type AuditEvent } from './event.ts';

@@ -8,7 +8,7 @@ import { benchTimeline } from './timeline.ts';
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
-    events: { type: 'string', default: '100000' },
+    events: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '5' },
     stored: { type: 'string', default: '10000000' },
   },

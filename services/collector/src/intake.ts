@@ -14,7 +14,7 @@ export interface Rejected {
 }
 
 const JSON_TYPE = 'application/json';
-const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'];
+const NDJSON_TYPES = new Set(['application/x-ndjson', 'application/ndjson', 'application/jsonl']);
 
 /**
  * Takes a body apart into events. One bad event never costs the others: it is rejected by itself, as far as
@@ -29,7 +29,7 @@ const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application
 export function readEvents(body: Buffer, contentType: string | undefined, limits: ReadLimits, tape: EventTape): Rejected[] {
   const type = mediaType(contentType);
   const intake = new Intake(tape, limits);
-  if (NDJSON_TYPES.includes(type)) readLines(body, intake);
+  if (NDJSON_TYPES.has(type)) readLines(body, intake);
   else if (type === JSON_TYPE) (isArray(body) ? readArray : readOne)(body, intake);
   else if (type === CLOUDEVENT_TYPE) readOneCloudEvent(body, intake);
   else if (type === CLOUDEVENT_BATCH_TYPE) readCloudEventBatch(body, intake);
