@@ -20,9 +20,10 @@ const PRESENT = `
 const GROUP = 'GROUP BY tenant, emitter, has_sequence, bucket';
 
 // A bucket without holes is told by its ends and its count; only a broken one sends its numbers.
+// A bitmap of few numbers is a list in the order of arrival, hence the sort.
 const SQL = `
   SELECT emitter, bitmapMin(present) AS first, bitmapMax(present) AS last,
-         if(bitmapCardinality(present) = last - first + 1, [], bitmapToArray(present)) AS numbers
+         if(bitmapCardinality(present) = last - first + 1, [], arraySort(bitmapToArray(present))) AS numbers
   FROM (${PRESENT} AND bucket >= {first_bucket: UInt64} AND bucket <= {last_bucket: UInt64} ${GROUP})`;
 
 // Of all that lies before and after, only the nearest number matters.
