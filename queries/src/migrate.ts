@@ -66,13 +66,13 @@ async function migrationNames(): Promise<string[]> {
 export function splitStatements(text: string): string[] {
   const statements: string[] = [];
   let current = '';
-  const tokens = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|;|[^-/'`";]+|[\s\S]/g;
+  const tokens = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^'\\]|\\[\s\S]|'')*'|`(?:[^`\\]|\\[\s\S])*`|"(?:[^"\\]|\\[\s\S])*"|;|[^-/'`";]+|[\s\S]/g;
   for (const [token] of text.matchAll(tokens)) {
     if (token === ';') {
       statements.push(current);
       current = '';
-    } else if (!token.startsWith('--') && !token.startsWith('/*')) {
-      current += token;
+    } else if (!token.startsWith('--')) {
+      current += token.startsWith('/*') ? ' ' : token;
     }
   }
   statements.push(current);
