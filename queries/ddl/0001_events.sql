@@ -77,11 +77,12 @@ CREATE TABLE IF NOT EXISTS events
     -- Prunes a window over all agents, whose rows the sort order scatters.
     INDEX time_range time TYPE minmax GRANULARITY 1,
 
-    -- Which emitters spoke about an agent, by hour of event time. A projection is written with its
+    -- Which emitters spoke about an agent, by hour of event time since 1900: ClickHouse's own hours
+    -- begin in 1970. A projection is written with its
     -- part, so completeness can never disagree with the rows, whatever died in the middle.
     PROJECTION agent_hours
     (
-        SELECT tenant, agent_id, toStartOfHour(time) AS hour, emitter, has_sequence,
+        SELECT tenant, agent_id, intDiv(toUnixTimestamp64Second(time) + 2208988800, 3600) AS hour, emitter, has_sequence,
                count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
         GROUP BY tenant, agent_id, hour, emitter, has_sequence
     ),

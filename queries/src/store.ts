@@ -153,6 +153,8 @@ const READING: ClickHouseSettings = {
   readonly: '2',
   // Decides while planning which granules to read; deciding while reading costs more than the short reads made here.
   use_skip_indexes_on_data_read: 0,
+  // Compiled min() and max() take DateTime64 values before 1970 for the greatest of all (seen in 26.7).
+  compile_aggregate_expressions: 0,
 };
 
 /** Of ClickHouse's error codes, those that speak of its state and not of the statement. */

@@ -4,6 +4,9 @@ import type { Store } from '../store.ts';
 
 const AGENT = 'AND agent_id IN {agent_ids: Array(String)}';
 const HOUR_NS = 3_600_000_000_000n;
+/** Hours since 1900, when the first event may have happened. */
+const HOUR = 'intDiv(toUnixTimestamp64Second(time) + 2208988800, 3600)';
+const HOURS_BEFORE_1970 = 613_608n;
 
 /*
  * Whole hours come from the projection `agent_hours` (a few rows), the two cut hours at the edges from the
@@ -16,8 +19,7 @@ const sql = (agents: boolean) => `
            countIf(bitTest(flags, 0)) AS late, countIf(bitTest(flags, 2)) AS conflicts
     FROM events
     WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
-      AND toStartOfHour(time) >= fromUnixTimestamp64Nano({first_hour_ns: Int64})
-      AND toStartOfHour(time) < fromUnixTimestamp64Nano({end_hour_ns: Int64})
+      AND ${HOUR} >= {first_hour: Int64} AND ${HOUR} < {end_hour: Int64}
     GROUP BY emitter, has_sequence
     UNION ALL
     SELECT emitter, has_sequence, count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
@@ -66,8 +68,8 @@ export function emittersInWindow(
       ...(agentIds === undefined ? {} : { agent_ids: agentIds }),
       from_ns: fromNs,
       head_end_ns: whole ? firstHour : toNs,
-      first_hour_ns: whole ? firstHour : 0n,
-      end_hour_ns: whole ? endHour : 0n,
+      first_hour: whole ? firstHour / HOUR_NS + HOURS_BEFORE_1970 : 0n,
+      end_hour: whole ? endHour / HOUR_NS + HOURS_BEFORE_1970 : 0n,
       tail_start_ns: whole ? endHour : toNs,
       to_ns: toNs,
     },

@@ -10,6 +10,8 @@ export interface SequenceSpan {
   readonly last: number;
 }
 
+/** They travel in one parameter, of which ClickHouse takes 128 KiB. */
+const EMITTERS_PER_QUERY = 200;
 /** Sequence numbers to a bucket of the projection `emitter_sequences`. */
 const BUCKET = 4096;
 
@@ -49,7 +51,11 @@ const Row = z.object({
  */
 export async function sequenceGaps(store: Store, tenant: string, spans: readonly SequenceSpan[]): Promise<Map<string, Range[]>> {
   const gaps = new Map<string, Range[]>();
-  if (spans.length === 0) return gaps;
+  for (let i = 0; i < spans.length; i += EMITTERS_PER_QUERY) await addGaps(store, tenant, spans.slice(i, i + EMITTERS_PER_QUERY), gaps);
+  return gaps;
+}
+
+async function addGaps(store: Store, tenant: string, spans: readonly SequenceSpan[], gaps: Map<string, Range[]>): Promise<void> {
   const params = {
     tenant,
     emitters: spans.map((span) => span.emitter),
@@ -64,7 +70,6 @@ export async function sequenceGaps(store: Store, tenant: string, spans: readonly
     const present = (runs.get(span.emitter) ?? []).flatMap((row) => (row.numbers.length === 0 ? [[row.first, row.last] as const] : toRuns(row.numbers)));
     gaps.set(span.emitter, holes(present, span));
   }
-  return gaps;
 }
 
 /** Whether recorded numbers on both sides of the span are among the rows; before 0 there is none to look for. */

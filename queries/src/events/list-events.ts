@@ -85,7 +85,8 @@ const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** @internal for EXPLAIN in tests */
 export function listEventsSql(query: ListEvents, slice: EventWindow = query, rowLimit: number = query.limit + 1): { sql: string; params: Params } {
-  const { conditions, params } = filterConditions(query.filters);
+  const agentId = onlyAgent(query.filters);
+  const { conditions, params } = filterConditions(agentId === undefined ? query.filters : { ...query.filters, agent_id: { any: [], none: query.filters.agent_id?.none ?? [] } });
   const direction = query.order === 'asc' ? 'ASC' : 'DESC';
   const bound: Record<string, Params[string]> = { ...params, tenant: query.tenant, from_ns: slice.fromNs, to_ns: slice.toNs, row_limit: rowLimit };
   conditions.unshift(
@@ -93,13 +94,18 @@ export function listEventsSql(query: ListEvents, slice: EventWindow = query, row
     'time >= fromUnixTimestamp64Nano({from_ns: Int64})',
     'time < fromUnixTimestamp64Nano({to_ns: Int64})',
   );
+  if (agentId !== undefined) {
+    // With `=` the agent is one fixed value and rows are read in the order of the primary key; with `IN` they are sorted.
+    conditions.push('agent_id = {agent: String}');
+    bound['agent'] = agentId;
+  }
   if (query.after !== undefined) {
     // That no time before the position is read is what the slices see to.
     const at = query.order === 'asc' ? '>=' : '<=';
     conditions.push(`(time != fromUnixTimestamp64Nano({after_ns: Int64}) OR (agent_id, event_id) ${at} ({after_agent: String}, {after_event: String}))`);
     Object.assign(bound, { after_ns: query.after.timeNs, after_agent: query.after.agentId, after_event: query.after.eventId });
   }
-  const byAgent = onlyAgent(query.filters) ? '' : `agent_id ${direction}, `;
+  const byAgent = agentId !== undefined ? '' : `agent_id ${direction}, `;
   return {
     sql: `
   SELECT ${STORED_EVENT_COLUMNS}
@@ -111,9 +117,8 @@ export function listEventsSql(query: ListEvents, slice: EventWindow = query, row
   };
 }
 
-/** With one agent only, leaving it out of ORDER BY lets ClickHouse read in the order of the primary key. */
-function onlyAgent(filters: Filters): boolean {
-  return filters.agent_id?.any.length === 1;
+function onlyAgent(filters: Filters): string | undefined {
+  return filters.agent_id?.any.length === 1 ? filters.agent_id.any[0] : undefined;
 }
 
 function cutPage(rows: StoredEvent[], query: ListEvents, rowLimit: number): { events: StoredEvent[]; next: Position | undefined } {

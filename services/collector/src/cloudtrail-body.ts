@@ -1,4 +1,4 @@
-import { memberRange, scanEvent, splitArray, splitLines } from '@agent-audit/schemas';
+import { LIMITS, memberRange, scanEvent, splitArray, splitLines } from '@agent-audit/schemas';
 import { Problem } from '@agent-audit/shared';
 import { malformed } from './intake.ts';
 import { decode } from './read-body.ts';
@@ -18,6 +18,7 @@ export function splitRecords(body: Buffer, nesting: number): Uint8Array[] {
   const [first] = lines;
   if (first === undefined) throw new Problem('empty_body', 'The body holds no CloudTrail record.');
   // One value a line: each line is whole. A log file is one value, on one line or indented over many.
+  if (lines.length > LIMITS.eventsPerBody) throw new Problem('body_too_large', `The body holds more than ${LIMITS.eventsPerBody} records; send them in several requests.`);
   if (lines.length > 1 && scanEvent(body, first.start, first.end, nesting).ok) return lines.map(({ start, end }) => body.subarray(start, end));
   if (body[first.start] === 0x5b) return elements(body, nesting);
   // The file's own object and its list are two levels around each record.

@@ -1,5 +1,5 @@
 import {
-  bomLength, CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE, readCloudEvent, scanEvent, splitArray, splitCloudEvents, splitLines,
+  bomLength, CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE, LIMITS, readCloudEvent, scanEvent, splitArray, splitCloudEvents, splitLines,
   type EventTape, type FieldError, type ReadLimits, type ReadResult, type ScanError,
 } from '@agent-audit/schemas';
 import { Problem } from '@agent-audit/shared';
@@ -99,7 +99,9 @@ function readArray(body: Buffer, intake: Intake): void {
 }
 
 function readLines(body: Buffer, intake: Intake): void {
-  for (const { start, end, line } of splitLines(body)) {
+  const lines = splitLines(body);
+  if (lines.length > LIMITS.eventsPerBody) throw new Problem('body_too_large', `The body holds more than ${LIMITS.eventsPerBody} events; send them in several requests.`);
+  for (const { start, end, line } of lines) {
     const [from, to] = trim(body, start, end);
     intake.take(body, from, to, ({ errors, scan }) => (scan === undefined ? errors : [atLine(scan, line)]));
   }

@@ -63,8 +63,8 @@ const SEGMENT_BYTES = 16 * 1024 * 1024;
 const QUEUE_BYTES = 128 * 1024 * 1024;
 const IDLE_BUFFERS_MAX = 2;
 const PATIENCE_MS = 30_000;
-/** Ids per lookup. */
-const LOOKUP_IDS = 1_000;
+/** Ids per lookup; they travel in one parameter, of which ClickHouse takes 128 KiB. */
+const LOOKUP_IDS = 500;
 
 /**
  * Records events: tells what is new from what is known, encodes it into the open segment, and inserts segments
