@@ -52,7 +52,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     if (!variable.startsWith(PREFIX) || value === undefined || value === '') continue;
     const name = variable.slice(PREFIX.length);
     if (CLIENT_ONLY.has(name)) continue;
-    if (name in Settings.shape) given[name] = value;
+    if (Object.hasOwn(Settings.shape, name)) given[name] = value;
     else wrong.push(`${variable} is not a setting of this version`);
   }
   const parsed = Settings.safeParse(given);
