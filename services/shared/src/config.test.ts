@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, describeSettings, readConfig } from './config.ts';
+
+function refusal(env: Record<string, string>): string {
+  try {
+    readConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message;
+  }
+  throw new Error('the configuration was taken');
+}
+
+describe('readConfig', () => {
+  it('has a default for everything that a service needs', () => {
+    expect(readConfig({})).toEqual({
+      HOST: '127.0.0.1', PORT: 8080, DATA_DIR: './data', CLICKHOUSE_USER: 'default', CLICKHOUSE_PASSWORD: '', CLICKHOUSE_DATABASE: 'agent_audit', LOG_LEVEL: 'info',
+      MAX_EVENT_BYTES: 262_144, MAX_BODY_BYTES: 16_777_216, MAX_NESTING: 64,
+    });
+  });
+
+  it('reads what is set, as the type of each setting', () => {
+    expect(readConfig({ AGENT_AUDIT_PORT: '0', AGENT_AUDIT_HOST: '::1', AGENT_AUDIT_MAX_NESTING: '8', AGENT_AUDIT_CLICKHOUSE_URL: 'https://ch:8443', AGENT_AUDIT_ADMIN_KEY: 'k'.repeat(32), AGENT_AUDIT_COLLECTOR_ID: 'c-1', PATH: '/bin' })).toMatchObject({
+      PORT: 0, HOST: '::1', MAX_NESTING: 8, CLICKHOUSE_URL: 'https://ch:8443', ADMIN_KEY: 'k'.repeat(32), COLLECTOR_ID: 'c-1',
+    });
+  });
+
+  it('takes the empty text for unset', () => {
+    expect(readConfig({ AGENT_AUDIT_PORT: '', AGENT_AUDIT_ADMIN_KEY: '', AGENT_AUDIT_UNKNOWN: '' })).toEqual(readConfig({}));
+  });
+
+  it.each([
+    ['PORT', '65536'], ['PORT', '-1'], ['PORT', '80.5'], ['PORT', 'http'], ['MAX_EVENT_BYTES', '0'], ['MAX_BODY_BYTES', '16MiB'], ['MAX_NESTING', 'NaN'],
+    ['CLICKHOUSE_URL', 'localhost:8123'], ['CLICKHOUSE_URL', 'ftp://host'], ['CLICKHOUSE_DATABASE', 'a-b'], ['CLICKHOUSE_DATABASE', '1a'],
+    ['ADMIN_KEY', 'too-short-a-secret'], ['ADMIN_KEY', `${'secret'.repeat(6)} with space`], ['ADMIN_KEY', 'ž'.repeat(40)], ['COLLECTOR_ID', 'a b'], ['COLLECTOR_ID', 'a/b'], ['LOG_LEVEL', 'verbose'],
+  ])('names %s, and keeps %j to itself', (name, value) => {
+    const message = refusal({ [`AGENT_AUDIT_${name}`]: value });
+    expect(message).toContain(`AGENT_AUDIT_${name}`);
+    // Numbers may be part of the limit that is named.
+    if (!/^-?[0-9.]+$/.test(value) && value !== 'NaN') expect(message).not.toContain(value);
+  });
+
+  it('names all that is wrong at once', () => {
+    const message = refusal({ AGENT_AUDIT_PORT: 'x', AGENT_AUDIT_LOG_LEVEL: 'loud', AGENT_AUDIT_PROT: '8080' });
+    expect(message).toContain('AGENT_AUDIT_PORT');
+    expect(message).toContain('AGENT_AUDIT_LOG_LEVEL');
+    expect(message).toContain('AGENT_AUDIT_PROT is not a setting of this version');
+    expect(message).not.toContain('8080');
+  });
+
+  it.each(['AGENT_AUDIT_NOPE', 'AGENT_AUDIT_port', 'AGENT_AUDIT_', 'AGENT_AUDIT_constructor', 'AGENT_AUDIT_toString', 'AGENT_AUDIT___proto__'])('refuses %s, which no version knows', (variable) => {
+    expect(refusal({ [variable]: 'x' })).toContain(`${variable} is not a setting`);
+  });
+
+  it('leaves alone what only the command line client reads', () => {
+    expect(readConfig({ AGENT_AUDIT_URL: 'http://x', AGENT_AUDIT_KEY: 'secret' })).toEqual(readConfig({}));
+  });
+
+  // Number('  ') is 0, and '0x1F90' a number, too: what looks like a slip starts the service on another port.
+  it.fails.each(['  ', '0x1F90', '8e3'])('refuses %j as a port', (value) => {
+    refusal({ AGENT_AUDIT_PORT: value });
+  });
+});
+
+describe('describeSettings', () => {
+  it('has a sentence for every setting, and the defaults that are used', () => {
+    const settings = describeSettings();
+    for (const { variable, description } of settings) {
+      expect(variable).toMatch(/^AGENT_AUDIT_[A-Z_]+$/);
+      expect(description).not.toBe('');
+    }
+    const defaults = Object.fromEntries(settings.filter((setting) => setting.default !== undefined).map((setting) => [setting.variable.slice('AGENT_AUDIT_'.length), setting.default]));
+    expect(defaults).toEqual(readConfig({}));
+  });
+});
