@@ -151,3 +151,14 @@ export function explain(event: unknown): FieldError[] {
   errors.push(...unknownFields(event), ...pairing, ...illFormedStrings(event));
   return errors.slice(0, MAX_FIELD_ERRORS);
 }
+
+/** What zod found wrong with a request of another shape than an event, in the same words and codes. */
+export function explainIssues(issues: readonly z.core.$ZodIssue[], value: unknown): FieldError[] {
+  return issues.slice(0, MAX_FIELD_ERRORS).flatMap((issue): FieldError[] => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: pointer([...issue.path, key]), code: 'unknown_field', message: 'is not known here' }));
+    }
+    if (issue.code === 'invalid_format') return [{ path: pointer(issue.path), code: 'bad_format', message: `must have the form ${issue.pattern ?? issue.format}` }];
+    return [{ path: pointer(issue.path), ...fromIssue(issue, value) }];
+  });
+}

@@ -14,3 +14,4 @@ export * from './openapi.ts';
 export * from './routes.ts';
 export * from './tape.ts';
 export { Layout } from './tape-layout.ts';
+export { explainIssues } from './explain.ts';

@@ -3,7 +3,7 @@ import { requireScope, type AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { accept, type CollectorDeps } from './accept.ts';
 import { gunzipped, splitRecords } from './cloudtrail-body.ts';
-import type { Rejected } from './intake.ts';
+import { mediaType, NDJSON_TYPES, type Rejected } from './intake.ts';
 import { readBody } from './read-body.ts';
 
 /**
@@ -17,7 +17,7 @@ export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().post('/v1/import/cloudtrail', requireScope(deps.keys, 'events:write'), async (c) => {
     const body = await readBody(c, deps.config.MAX_BODY_BYTES);
     try {
-      const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), limits.nesting);
+      const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
       return await accept(deps, c.get('caller'), (tape) => mapRecords(records, limits, tape));
     } finally {
       body.release();

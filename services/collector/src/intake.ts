@@ -14,7 +14,7 @@ export interface Rejected {
 }
 
 const JSON_TYPE = 'application/json';
-const NDJSON_TYPES = new Set(['application/x-ndjson', 'application/ndjson', 'application/jsonl']);
+export const NDJSON_TYPES = new Set(['application/x-ndjson', 'application/ndjson', 'application/jsonl']);
 
 /**
  * Takes a body apart into events. One bad event never costs the others: it is rejected by itself, as far as

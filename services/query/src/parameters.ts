@@ -1,5 +1,5 @@
-import { LIMIT_DEFAULT, LIMIT_MAX, parseEventQuery, type EventQuery, type QueryOptions } from '@agent-audit/schemas';
-import { Problem, type Clock } from '@agent-audit/shared';
+import { explainIssues, LIMIT_DEFAULT, LIMIT_MAX, parseEventQuery, type EventQuery, type QueryOptions } from '@agent-audit/schemas';
+import { invalidParameter, type Clock } from '@agent-audit/shared';
 import type { Context } from 'hono';
 import { z } from 'zod';
 
@@ -7,10 +7,7 @@ import { z } from 'zod';
 export function readQuery(c: Context, clock: Clock, options: QueryOptions = {}): { query: EventQuery; text: URLSearchParams } {
   const text = new URL(c.req.url).searchParams;
   const parsed = parseEventQuery(text, clock.nowMicros() * 1000n, options);
-  if (!parsed.ok) {
-    const [first] = parsed.errors;
-    throw new Problem('invalid_parameter', `\`${first?.path.slice(1)}\` ${first?.message}.`, { errors: parsed.errors });
-  }
+  if (!parsed.ok) throw invalidParameter(parsed.errors);
   return { query: parsed.query, text };
 }
 
@@ -27,8 +24,8 @@ const Page = z.strictObject({
 
 /** The parameters of a list that has no window. @throws Problem `invalid_parameter` naming each that is wrong */
 export function readPage(c: Context): z.infer<typeof Page> {
-  const parsed = Page.safeParse(Object.fromEntries(new URL(c.req.url).searchParams));
+  const given = Object.fromEntries(new URL(c.req.url).searchParams);
+  const parsed = Page.safeParse(given);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ path: `/${issue.path.join('/')}`, code: issue.code, message: issue.message }));
-  throw new Problem('invalid_parameter', errors.map(({ path, message }) => `${path.slice(1)}: ${message}`).join('; '), { errors });
+  throw invalidParameter(explainIssues(parsed.error.issues, given));
 }

@@ -1,11 +1,11 @@
 import type { ApiKey } from '@agent-audit/queries';
-import { formatNanos, KeyRequest, parseTime, toNanos, type KeyCreated, type KeyInfo, type KeyList, type Scope } from '@agent-audit/schemas';
+import { explainIssues, formatNanos, KeyRequest, parseTime, toNanos, type KeyCreated, type KeyInfo, type KeyList, type Scope } from '@agent-audit/schemas';
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { requireScope, type AuthEnv } from './authenticate.ts';
 import type { Clock } from './clock.ts';
 import { OPERATOR_TENANT, type Caller, type KeyRing } from './keys.ts';
-import { Problem } from './problem.ts';
+import { invalidParameter, Problem } from './problem.ts';
 
 /** Of a request for a key, in bytes; such a request has a few hundred. */
 const BODY_BYTES = 16 * 1024;
@@ -57,16 +57,15 @@ async function readKeyRequest(c: Context): Promise<KeyRequest> {
   }
   const parsed = KeyRequest.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ path: `/${issue.path.join('/')}`, code: issue.code, message: issue.message }));
-  throw new Problem('invalid_parameter', errors.map(({ path, message }) => `${path}: ${message}`).join('; '), { errors });
+  throw invalidParameter(explainIssues(parsed.error.issues, value));
 }
 
 function readExpiry(text: string | undefined, clock: Clock): bigint | undefined {
   if (text === undefined) return undefined;
   const time = parseTime(text);
-  if (!time.ok) throw new Problem('invalid_parameter', `expires_at ${time.message}.`, { errors: [{ path: '/expires_at', code: time.code, message: time.message }] });
+  if (!time.ok) throw invalidParameter([{ path: '/expires_at', code: time.code, message: time.message }]);
   const expiresAtUs = toNanos(time) / 1000n;
-  if (expiresAtUs <= clock.nowMicros()) throw new Problem('invalid_parameter', 'expires_at is in the past; the key could never be used.');
+  if (expiresAtUs <= clock.nowMicros()) throw invalidParameter([{ path: '/expires_at', code: 'too_small', message: 'is in the past; the key could never be used' }]);
   return expiresAtUs;
 }
 

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { StoreError } from '@agent-audit/queries';
+import type { FieldError } from '@agent-audit/schemas';
 import type { Log } from './log.ts';
 
 /** Stable codes of whole-request errors; the HTTP status that goes with each. */
@@ -67,6 +68,11 @@ export class Problem extends Error {
       headers: { 'content-type': 'application/problem+json', ...this.headers },
     });
   }
+}
+
+/** @param errors as `validateEvent` and its like give them */
+export function invalidParameter(errors: readonly FieldError[]): Problem {
+  return new Problem('invalid_parameter', errors.map(({ path, message }) => `\`${path.slice(1)}\` ${message}`).join('; '), { errors });
 }
 
 /** For hono's `onError`: every failure becomes a problem; only what is our fault is logged. */
