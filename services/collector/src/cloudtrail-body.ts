@@ -11,15 +11,16 @@ export function gunzipped(body: Buffer, maxBytes: number): Promise<Buffer> | Buf
 /**
  * The bytes of each CloudTrail record in a body, whichever of its forms it has.
  *
+ * @param ndjson the sender says one record a line; where it does not, the first line tells
  * @throws Problem `malformed_json` or `empty_body`
  */
-export function splitRecords(body: Buffer, nesting: number): Uint8Array[] {
+export function splitRecords(body: Buffer, ndjson: boolean, nesting: number): Uint8Array[] {
   const lines = splitLines(body);
   const [first] = lines;
   if (first === undefined) throw new Problem('empty_body', 'The body holds no CloudTrail record.');
-  // One value a line: each line is whole. A log file is one value, on one line or indented over many.
   if (lines.length > LIMITS.eventsPerBody) throw new Problem('body_too_large', `The body holds more than ${LIMITS.eventsPerBody} records; send them in several requests.`);
-  if (lines.length > 1 && scanEvent(body, first.start, first.end, nesting).ok) return lines.map(({ start, end }) => body.subarray(start, end));
+  // One value a line: each line is whole. A log file is one value, on one line or indented over many.
+  if (ndjson || (lines.length > 1 && scanEvent(body, first.start, first.end, nesting).ok)) return lines.map(({ start, end }) => body.subarray(start, end));
   if (body[first.start] === 0x5b) return elements(body, nesting);
   // The file's own object and its list are two levels around each record.
   const scan = scanEvent(body, first.start, body.length, nesting + 2);
