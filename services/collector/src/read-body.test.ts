@@ -36,7 +36,7 @@ afterAll(() => {
 });
 
 async function post(body: Uint8Array | ReadableStream, encoding?: string): Promise<{ status: number; body: Buffer; code: string | undefined; headers: Headers }> {
-  const response = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: body as BodyInit, headers: encoding === undefined ? {} : { 'content-encoding': encoding }, duplex: 'half' } as RequestInit);
+  const response = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body, headers: encoding === undefined ? {} : { 'content-encoding': encoding }, duplex: 'half' } as RequestInit);
   const text = await response.text();
   const code = response.ok ? undefined : (JSON.parse(text) as { code: string }).code;
   return { status: response.status, body: Buffer.from(text, 'base64'), code, headers: response.headers };

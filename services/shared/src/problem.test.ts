@@ -27,34 +27,33 @@ describe('Problem', () => {
 });
 
 describe('problemHandler', () => {
-  function answer(error: Error): { response: Promise<Response>; lines: string[] } {
+  async function answer(error: Error): Promise<{ response: Response; lines: string[] }> {
     const lines: string[] = [];
     const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
     const app = new Hono().get('/x', () => { throw error; });
     app.onError(problemHandler(log));
-    return { response: Promise.resolve(app.request('/x?secret=parameter')), lines };
+    return { response: await app.request('/x?secret=parameter'), lines };
   }
 
   it('says a problem as it is, and logs nothing', async () => {
-    const { response, lines } = answer(new Problem('conflict', 'Twice.'));
-    expect((await response).status).toBe(409);
+    const { response, lines } = await answer(new Problem('conflict', 'Twice.'));
+    expect(response.status).toBe(409);
     expect(lines).toEqual([]);
   });
 
   it('says 503 where the store did not answer', async () => {
-    const { response, lines } = answer(new StoreError('socket hang up', undefined));
-    expect((await response).status).toBe(503);
-    expect((await response).headers.get('retry-after')).toBe('1');
-    expect(await (await response).json()).toMatchObject({ code: 'unavailable' });
+    const { response, lines } = await answer(new StoreError('socket hang up', undefined));
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await response.json()).toMatchObject({ code: 'unavailable' });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('"level":40');
   });
 
   it.each([new StoreError('ClickHouse: UNKNOWN_TABLE: secret-table', 60), new TypeError('secret of the code')])('says 500 and no more for %s, which is in the log', async (error) => {
-    const { response, lines } = answer(error);
-    const got = await response;
-    const text = await got.text();
-    expect(got.status).toBe(500);
+    const { response, lines } = await answer(error);
+    const text = await response.text();
+    expect(response.status).toBe(500);
     expect(text).not.toContain('secret');
     expect(lines.join('')).toContain('secret');
     expect(lines.join('')).not.toContain('parameter');
