@@ -6,7 +6,7 @@ import { EVER, ndjson, NOON } from '../support/events.ts';
 import { memberText } from '../support/raw-json.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { mapTauBench, type TauBenchRun } from '../support/tau-bench.ts';
-import type { Shown, Tenant } from '../support/tenant.ts';
+import { ids, type Tenant } from '../support/tenant.ts';
 
 const VARIABLE = 'AGENT_AUDIT_REAL_DATA';
 const folder = process.env[VARIABLE] ?? '';
@@ -29,8 +29,6 @@ beforeAll(async () => {
   service = await startService();
 });
 afterAll(() => service?.stop());
-
-const ids = (shown: readonly Shown[]): string[] => shown.map(({ event }) => event.event_id);
 
 describeWith('an attack simulation recorded by CloudTrail', cloudTrail, () => {
   const BERT_JAN = 'arn:aws:iam::123837392027:user/bert-jan';

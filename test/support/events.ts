@@ -45,3 +45,16 @@ export function between(from: bigint, to: bigint): string {
 export function ndjson(events: readonly unknown[]): string {
   return events.map((event) => `${typeof event === 'string' ? event : JSON.stringify(event)}\n`).join('');
 }
+
+/** The day around noon, in which events happen that do not say when. */
+export const DAY = between(NOON - 12n * HOUR, NOON + 12n * HOUR);
+
+/** Byte order of UTF-8, which is what a database sorts by. */
+export function byUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/** In the order of answers. Times of test events are all written alike, so their text sorts as they do. */
+export function inOrder(events: readonly AuditEvent[]): AuditEvent[] {
+  return events.toSorted((a, b) => byUtf8(a.time, b.time) || byUtf8(a.agent.id, b.agent.id) || byUtf8(a.event_id, b.event_id));
+}

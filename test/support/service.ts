@@ -155,14 +155,14 @@ export class ServiceProcess extends ServiceClient {
 /** A folder in which services are started one after the other, as after a crash. */
 export class ServiceFolder {
   readonly adminKey = 'e2e-admin-key-'.padEnd(43, '1');
-  readonly #dataDir: string;
+  readonly dataDir: string;
   readonly #remove: () => Promise<void>;
   readonly #started: ServiceProcess[] = [];
   /** Engines that outlived the service that was killed above them. */
   readonly #engines = new Set<number>();
 
   private constructor(dataDir: string, remove: () => Promise<void>) {
-    this.#dataDir = dataDir;
+    this.dataDir = dataDir;
     this.#remove = remove;
   }
 
@@ -176,7 +176,7 @@ export class ServiceFolder {
     const child = fork(MAIN, {
       execPath: process.execPath,
       execArgv: [],
-      env: { PATH: process.env['PATH'], ...environment({ PORT: '0', DATA_DIR: this.#dataDir, ADMIN_KEY: this.adminKey, LOG_LEVEL: 'info', ...settings }) },
+      env: { PATH: process.env['PATH'], ...environment({ PORT: '0', DATA_DIR: this.dataDir, ADMIN_KEY: this.adminKey, LOG_LEVEL: 'info', ...settings }) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     const exited = new Promise<Exit>((resolve) => {

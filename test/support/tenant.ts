@@ -92,6 +92,8 @@ export class Tenant {
   }
 }
 
+export const ids = (events: readonly Shown[]): string[] => events.map(({ event }) => event.event_id);
+
 export function readPage(answer: Answer): Page {
   if (answer.status !== 200) throw new Error(`no list: ${answer.status} ${answer.text.slice(0, 500)}`);
   const parsed = answer.json() as { events: { event: AuditEvent; recorded: Recorded }[]; next_cursor: string | null; completeness: Completeness };
