@@ -46,17 +46,17 @@ async function killAfterToken(service: ServiceProcess, eventId: string): Promise
   const engine = await service.enginePid();
   const before = tables();
   const failures = await failedInserts(service);
-  let answered = false;
+  const request = { answered: false };
   const answer = service.post(JSON.stringify(toolCall({ event_id: eventId }))).finally(() => {
-    answered = true;
+    request.answered = true;
   });
   let changed: ReturnType<typeof tables>[0] | undefined;
   // It is a matter of a millisecond, so there is no pause between two looks.
-  while (changed === undefined && !answered) {
+  while (changed === undefined && !request.answered) {
     await turn();
     changed = tables().find(({ logBytes }, i) => logBytes !== before[i]?.logBytes);
   }
-  if (changed === undefined || answered) return undefined;
+  if (changed === undefined || request.answered) return undefined;
   signal(engine, 'SIGKILL');
   await until(() => isAlive(engine), (alive) => !alive);
   // Mostly the part is in place already. Before its rename the disk would look like this; nothing was answered yet.
