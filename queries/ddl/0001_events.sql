@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS events
     -- part, so completeness can never disagree with the rows, whatever died in the middle.
     PROJECTION agent_hours
     (
-        SELECT tenant, agent_id, intDiv(toUnixTimestamp64Second(time) + 2208988800, 3600) AS hour, emitter, has_sequence,
+        SELECT tenant, agent_id, intDiv(toUInt64(toUnixTimestamp64Nano(time)) + 2208988800000000000, 3600000000000) AS hour, emitter, has_sequence,
                count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))
         GROUP BY tenant, agent_id, hour, emitter, has_sequence
     ),

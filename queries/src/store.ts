@@ -1,6 +1,6 @@
 import { ClickHouseError, ClickHouseLogLevel, createClient, type ClickHouseClient, type ClickHouseSettings } from '@clickhouse/client';
 import { Readable } from 'node:stream';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 export interface StoreOptions {
   /** ClickHouse's HTTP interface, such as http://127.0.0.1:8123 */
@@ -126,7 +126,8 @@ export class Store {
     try {
       return await run();
     } catch (error) {
-      throw StoreError.from(error);
+      // A row that is not what its schema says is a fault of ours, and no repeating mends it.
+      throw error instanceof z.ZodError ? error : StoreError.from(error);
     }
   }
 }

@@ -199,7 +199,7 @@ describe('times far away', () => {
 
   // The hours of `agent_hours` are of type DateTime, which begins in 1970 and ends in 2106, and wrap around outside
   // (toStartOfHour in queries/ddl/0001_events.sql and queries/src/completeness/emitters-in-window.ts).
-  test.fails.each([['1900', '1900-01-02T00:00:00Z'], ['1969', '1969-12-31T20:00:00Z'], ['2150', '2150-06-01T00:00:00Z']])('whole hours in %s', async (_, start) => {
+  test.each([['1900', '1900-01-02T00:00:00Z'], ['1969', '1969-12-31T20:00:00Z'], ['2150', '2150-06-01T00:00:00Z']])('whole hours in %s', async (_, start) => {
     tenant = await far.newTenant();
     const first = BigInt(Date.parse(start)) * 1_000_000n;
     await tenant.record(range(0, 20).map((n) => numbered('gw', n, { time: at(first + BigInt(n) * 600n * SECOND) })));
@@ -208,7 +208,7 @@ describe('times far away', () => {
 
   // Worse: as soon as one such event shares a granule with others, of any tenant, the engine takes toStartOfHour for
   // rising over it and leaves the granule out.
-  test.fails.each(['1900-01-02T00:00:00Z', '2150-06-01T00:00:00Z'])('an event of %s beside others does not hide them', async (time) => {
+  test.each(['1900-01-02T00:00:00Z', '2150-06-01T00:00:00Z'])('an event of %s beside others does not hide them', async (time) => {
     tenant = await far.newTenant();
     await tenant.record([numbered('odd', 1, { time }), ...range(0, 40).map((n) => numbered('gw', n, { time: at(NOON + BigInt(n) * 600n * SECOND) }))]);
     for (let n = 0; n < 20; n++) {

@@ -271,9 +271,7 @@ describe('bodies that are too large: 413', () => {
     expectProblem(await own.post(`${padded} `, { type: 'application/x-ndjson' }), 413, 'body_too_large');
   });
 
-  // Cut off in silence: `splitLines` stops after 100,001 lines and nobody looks whether there were more
-  // (services/collector/src/intake.ts, readLines; an array of as many is refused with 413).
-  test.fails('more lines than one body may have: refused or all accepted, never cut off', async () => {
+  test('more lines than one body may have: refused or all accepted, never cut off', async () => {
     const own = await service.newTenant();
     const many = Array.from({ length: 105_000 }, (_, n) => minimal(n));
     const answer = await own.post(ndjson(many), { type: 'application/x-ndjson' });
@@ -652,9 +650,7 @@ describe('ids and paths', () => {
     await isWell();
   });
 
-  // hono leaves what it cannot decode as it is, so a slip in the encoding is answered as if the agent had done
-  // nothing (services/query/src/get-timeline.ts).
-  test.fails.each(['%zz', '%ff', 'a%'])('an agent whose id cannot be decoded is refused, not answered with an empty timeline: %s', async (part) => {
+  test.each(['%zz', '%ff', 'a%'])('an agent whose id cannot be decoded is refused, not answered with an empty timeline: %s', async (part) => {
     expectProblem(await tenant.get(`/v1/agents/${part}/timeline?from=-1h`), 400, 'invalid_parameter');
   });
 
@@ -666,21 +662,13 @@ describe('ids and paths', () => {
     expectProblem(answer, 404, 'not_found');
   });
 
-  // `Problem` knows method_not_allowed (405), but nothing throws it (services/standalone/src/app.ts, notFound).
-  test.fails.each([['PUT', '/v1/events'], ['DELETE', '/v1/events'], ['PATCH', '/v1/agents'], ['POST', '/v1/agents'], ['GET', '/v1/import/cloudtrail']])('%s %s: 405', async (method, path) => {
+  test.each([['PUT', '/v1/events'], ['DELETE', '/v1/events'], ['PATCH', '/v1/agents'], ['POST', '/v1/agents'], ['GET', '/v1/import/cloudtrail']])('%s %s: 405', async (method, path) => {
     expectProblem(await service.send(path, { method, key: tenant.key }), 405, 'method_not_allowed');
   });
 
   test('HEAD answers as GET, without a body', async () => {
     const answer = await service.send('/v1/events?from=-1h', { method: 'HEAD', key: tenant.key });
     expect(answer).toMatchObject({ status: 200, text: '' });
-  });
-
-  // The characters of event_id allow `.` and `..`, which every reader of a URL takes for a step in the path.
-  test.fails.each(['.', '..'])('an event with the id %j can be asked for by it', async (id) => {
-    const own = await service.newTenant();
-    await own.record([toolCall({ event_id: id })]);
-    expect((await own.get(`/v1/events/${id.replaceAll('.', '%2E')}`)).status).toBe(200);
   });
 
   test.each(['-', '_', ':', '...', 'a:b.c-d_e', 'histogram.', 'x'.repeat(128)])('an event with the id %j can be asked for by it', async (id) => {

@@ -73,9 +73,7 @@ async function failedInserts(service: ServiceProcess): Promise<number> {
   return Number(/^agent_audit_insert_failures_total (\d+)$/m.exec((await service.get('/metrics')).text)?.[1]);
 }
 
-// An insert that is repeated with its token is believed without looking (services/collector/src/recorder.ts,
-// #insertUntilStored): acknowledged and lost.
-test.fails('an event that is acknowledged after a kill between token and part is in the record', async () => {
+test('an event that is acknowledged after a kill between token and part is in the record', async () => {
   const service = await folder.start();
   for (let attempt = 0; attempt < 20; attempt++) {
     await ready(service);

@@ -127,7 +127,7 @@ describe('completeness', () => {
 
   // toUnixTimestamp64Second cuts towards zero, so what happened before 1970 in the last second of an hour counts for the
   // next one. Without overflow: intDiv(toUInt64(toUnixTimestamp64Nano(time)) + 2208988800000000000, 3600000000000).
-  it.fails('before 1970 takes the last moment of an hour for that hour', async () => {
+  it('before 1970 takes the last moment of an hour for that hour', async () => {
     const hour = -20n * 365n * 24n * HOUR;
     const known = [hour - 1n, hour - SECOND / 2n, hour, hour + 1n].map((timeNs, sequence) => ({ timeNs, agent: 'a', emitter: 'e', sequence, flags: 0 }));
     await insertRows(test.store, known.map((each) => rowOf(each, 'edge')));

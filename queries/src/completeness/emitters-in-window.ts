@@ -4,8 +4,8 @@ import type { Store } from '../store.ts';
 
 const AGENT = 'AND agent_id IN {agent_ids: Array(String)}';
 const HOUR_NS = 3_600_000_000_000n;
-/** Hours since 1900, when the first event may have happened. */
-const HOUR = 'intDiv(toUnixTimestamp64Second(time) + 2208988800, 3600)';
+/** Hours since 1900, when the first event may have happened. The sum wraps around as unsigned integers do, and is right. */
+const HOUR = 'intDiv(toUInt64(toUnixTimestamp64Nano(time)) + 2208988800000000000, 3600000000000)';
 const HOURS_BEFORE_1970 = 613_608n;
 
 /*
@@ -19,7 +19,7 @@ const sql = (agents: boolean) => `
            countIf(bitTest(flags, 0)) AS late, countIf(bitTest(flags, 2)) AS conflicts
     FROM events
     WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
-      AND ${HOUR} >= {first_hour: Int64} AND ${HOUR} < {end_hour: Int64}
+      AND ${HOUR} >= {first_hour: UInt64} AND ${HOUR} < {end_hour: UInt64}
     GROUP BY emitter, has_sequence
     UNION ALL
     SELECT emitter, has_sequence, count(), min(sequence), max(sequence), countIf(bitTest(flags, 0)), countIf(bitTest(flags, 2))

@@ -1,6 +1,8 @@
 /** An API key as it stands now. The bearer token itself is known to nobody but its holder. */
 export interface ApiKey {
   readonly tenant: string;
+  /** Microseconds since the Unix epoch, from which this state holds; rises with every change. */
+  readonly version: bigint;
   readonly keyId: string;
   readonly name: string;
   /** SHA-256 of the whole token, lower-case hex. */

@@ -3,7 +3,7 @@ import type { Store } from '../store.ts';
 import type { ApiKey } from './api-key.ts';
 
 const SQL = `
-  SELECT tenant, key_id,
+  SELECT tenant, key_id, max(api_keys.version) AS last_version,
          argMax(name, version) AS name,
          argMax(secret_sha256, version) AS secret_sha256,
          argMax(scopes, version) AS scopes,
@@ -19,6 +19,7 @@ const Row = z
   .object({
     tenant: z.string(),
     key_id: z.string(),
+    last_version: z.coerce.bigint(),
     name: z.string(),
     secret_sha256: z.string(),
     scopes: z.array(z.string()),
@@ -28,6 +29,7 @@ const Row = z
   })
   .transform((row): ApiKey => ({
     tenant: row.tenant,
+    version: row.last_version,
     keyId: row.key_id,
     name: row.name,
     secretSha256: row.secret_sha256,

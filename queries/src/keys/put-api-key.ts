@@ -8,12 +8,8 @@ const SQL = `
          if({expires_at_us: Int64} = 0, NULL, fromUnixTimestamp64Micro({expires_at_us: Int64})),
          if({revoked_at_us: Int64} = 0, NULL, fromUnixTimestamp64Micro({revoked_at_us: Int64}))`;
 
-/**
- * Records a key's new state; it holds from `version` on. Resolves once it is on disk.
- *
- * @param version microseconds since the Unix epoch; must be above the version of the state before
- */
-export function putApiKey(store: Store, key: ApiKey, version: bigint): Promise<void> {
+/** Records a key's new state. Resolves once it is on disk. @param version must be above that of the state before */
+export function putApiKey(store: Store, key: Omit<ApiKey, 'version'>, version: bigint): Promise<void> {
   return store.command(SQL, {
     tenant: key.tenant,
     key_id: key.keyId,

@@ -148,7 +148,7 @@ describe('members one after the other', () => {
   });
 
   // These decoders stop at the end of their stream and say nothing of what follows, so the sender is told that all went well.
-  it.fails.each(['deflate', 'br', 'zstd'])('%s: text behind the end is not left out in silence', async (encoding) => {
+  it.each(['deflate', 'br', 'zstd'])('%s: text behind the end is not left out in silence', async (encoding) => {
     expect(await withTextBehind(encoding)).toMatchObject({ status: 400, code: 'malformed_encoding' });
   });
 });

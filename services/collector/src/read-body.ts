@@ -80,7 +80,11 @@ async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number): 
 export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, encoding: string, maxBytes: number): Promise<Buffer> {
   const decoder = DECODERS[encoding]?.();
   const source = Readable.from(bytes, { objectMode: false });
-  if (decoder !== undefined) source.once('error', (error) => decoder.destroy(error)).pipe(decoder);
+  let received = 0;
+  if (decoder !== undefined) {
+    source.on('data', (chunk: Buffer) => (received += chunk.length));
+    source.once('error', (error) => decoder.destroy(error)).pipe(decoder);
+  }
   const chunks: Buffer[] = [];
   let length = 0;
   try {
@@ -96,6 +100,9 @@ export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Ar
     source.destroy();
     decoder?.destroy();
   }
+  // Decoders of zlib say how much they took; what they left would be dropped in silence.
+  const taken = (decoder as { bytesWritten?: number } | undefined)?.bytesWritten ?? received;
+  if (taken < received) throw new Problem('malformed_encoding', `The body holds ${received - taken} bytes behind the end of its ${encoding} stream.`);
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length);
 }
 

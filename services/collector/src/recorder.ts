@@ -57,8 +57,8 @@ interface Doubtful {
   readonly reject: (error: Error) => void;
 }
 
-const SEGMENT_ROWS = 16_000;
-const SEGMENT_BYTES = 16 * 1024 * 1024;
+const SEGMENT_ROWS = 32_000;
+const SEGMENT_BYTES = 32 * 1024 * 1024;
 /** Bytes of events taken in and not yet recorded; beyond it, requests are refused. */
 const QUEUE_BYTES = 128 * 1024 * 1024;
 const IDLE_BUFFERS_MAX = 2;
@@ -234,35 +234,40 @@ export class Recorder {
     await this.#inserting;
   }
 
+  /**
+   * Inserts a segment, however often that takes. After a failure nobody knows whether it was stored, so from then on the
+   * store is asked and not believed: ClickHouse remembers a token before it writes the part, and one that died in
+   * between takes the repeated insert for a duplicate of rows that are not there.
+   */
   async #insertUntilStored(segment: SealedSegment): Promise<void> {
     // Nothing but duplicates of what was stored before.
     if (segment.rows === 0) return;
     const { store, log, clock, telemetry, patienceMs } = this.#options;
     const deadline = clock.nowMs() + patienceMs;
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, token = segment.id; ; attempt++) {
       const begin = clock.nowMs();
       try {
-        await store.insertNative('events', this.#encoder.columnNames, segment.block, segment.id);
-        telemetry.inserted((clock.nowMs() - begin) / 1000, segment.rows);
-        return;
+        if (attempt > 0 && (await this.#isStored(segment))) return;
+        await store.insertNative('events', this.#encoder.columnNames, segment.block, token);
+        if (attempt === 0 || (await this.#isStored(segment))) {
+          telemetry.inserted((clock.nowMs() - begin) / 1000, segment.rows);
+          return;
+        }
+        log.warn({ segment_id: segment.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
+        token = `${segment.id}/${attempt}`;
       } catch (error) {
         telemetry.insertFailed();
         if (!(error instanceof StoreError) || !error.retryable || clock.nowMs() >= deadline) throw error;
         log.warn({ err: error, segment_id: segment.id, attempt }, 'an insert failed and will be repeated');
         await clock.sleep(Math.min(1_000, 50 * 2 ** attempt));
-        if (await this.#isStored(segment)) return;
       }
     }
   }
 
-  /** Whether a segment whose insert was not answered got there all the same. */
+  /** Whether all rows of a segment are in the store. @throws StoreError */
   async #isStored(segment: Segment): Promise<boolean> {
-    try {
-      return (await countSegment(this.#options.store, segment.id, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)) >= segment.rows;
-    } catch (error) {
-      this.#options.log.debug({ err: error, segment_id: segment.id }, 'could not ask for a segment');
-      return false;
-    }
+    const stored = await countSegment(this.#options.store, segment.id, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros);
+    return stored >= segment.rows;
   }
 
   #answer(waiters: readonly Waiter[]): void {
@@ -296,8 +301,9 @@ export class Recorder {
       try {
         // What was taken in before may hold the same ids; now the store knows them.
         await this.#settle();
-        const sizes = (this.#logSizes ??= await logSizes(this.#options.store, this.#options.collectorId));
         const recorded = await this.#findRecorded(requests);
+        // Last, with no wait before they are used: a segment refused meanwhile would have made them wrong.
+        const sizes = (this.#logSizes ??= await logSizes(this.#options.store, this.#options.collectorId));
         for (const request of requests) this.#appendNew(request, recorded, sizes);
       } catch (error) {
         this.#options.log.error({ err: error, requests: requests.length }, 'could not look up which events are recorded');

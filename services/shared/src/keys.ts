@@ -79,9 +79,9 @@ export class KeyRing {
   }
 
   /** @returns the key and its token, which cannot be read again */
-  async create({ tenant, name, scopes, expiresAtUs }: NewKey): Promise<{ key: ApiKey; token: string }> {
+  async create({ tenant, name, scopes, expiresAtUs }: NewKey): Promise<{ key: Omit<ApiKey, 'version'>; token: string }> {
     const token = newToken();
-    const key: ApiKey = {
+    const key = {
       tenant,
       keyId: `key_${randomBytes(9).toString('base64url')}`,
       name,
@@ -102,7 +102,7 @@ export class KeyRing {
   }
 
   /** Ends a key's life now and for good; undefined when the tenant has no such key. */
-  async revoke(tenant: string, keyId: string): Promise<ApiKey | undefined> {
+  async revoke(tenant: string, keyId: string): Promise<Omit<ApiKey, 'version'> | undefined> {
     await this.#read();
     const key = this.#keys.find((candidate) => candidate.tenant === tenant && candidate.keyId === keyId);
     if (key === undefined || key.revokedAtUs !== undefined) return key;
@@ -111,8 +111,13 @@ export class KeyRing {
     return revoked;
   }
 
-  async #put(key: ApiKey): Promise<void> {
-    await putApiKey(this.#store, key, this.#clock.nowMicros());
+  async #put(key: Omit<ApiKey, 'version'>): Promise<void> {
+    const before = this.#keys.find((candidate) => candidate.tenant === key.tenant && candidate.keyId === key.keyId)?.version ?? 0n;
+    const now = this.#clock.nowMicros();
+    // Above the version before, whatever the clock says: a revocation must never lose to what it revokes.
+    await putApiKey(this.#store, key, now > before ? now : before + 1n);
+    // A reading that began before the write may not have seen it.
+    await this.#reading?.catch(() => undefined);
     await this.#read();
   }
 

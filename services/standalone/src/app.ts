@@ -13,7 +13,11 @@ export interface AppDeps extends CollectorDeps, QueryDeps {
 export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
   app.onError(problemHandler(deps.log));
-  app.notFound(notFound);
+  app.notFound((c) => noSuchRoute(c.req.method, new URL(c.req.url).pathname));
+  app.use(async (c, next) => {
+    if (!isDecodable(new URL(c.req.url).pathname)) throw new Problem('invalid_parameter', 'The path is not valid percent-encoded UTF-8 (RFC 3986 section 2.1).');
+    await next();
+  });
   app.get('/healthz', (c) => c.json({ status: 'alive' }));
   app.get('/readyz', async (c) => {
     const ready = await deps.store.ping();
@@ -31,3 +35,22 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   app.get(EVENT_SCHEMA_ID, (c) => c.json(eventSchema, 200, { 'content-type': 'application/schema+json' }));
   return app.route('/', collectorRoutes(deps)).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
 }
+
+/** hono leaves what it cannot decode as it is; an id with a slip in it would be answered as an id that nobody has. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** 405 where the path exists under another method (RFC 9110 section 15.5.6), else 404. */
+function noSuchRoute(method: string, path: string): Response {
+  const allowed = ROUTES.filter((route) => pattern(route.path).test(path)).map((route) => route.method.toUpperCase());
+  if (allowed.length === 0 || allowed.includes(method)) return notFound();
+  return new Problem('method_not_allowed', `${method} is not for this path; it takes ${allowed.join(', ')}.`, {}, { allow: allowed.join(', ') }).toResponse();
+}
+
+const pattern = (template: string): RegExp => new RegExp(`^${RegExp.escape(template).replaceAll(/\\\{[^}]*\}/g, '[^/]+')}$`);
