@@ -190,15 +190,14 @@ describe('a window in the middle', () => {
 });
 
 describe('times far away', () => {
-  // A service of its own: these times harm what others are told, as the last test shows.
+  // A service of its own: once, such times of one tenant harmed what all others were told.
   let far: TestService;
   beforeAll(async () => {
     far = await startService();
   });
   afterAll(() => far.stop());
 
-  // The hours of `agent_hours` are of type DateTime, which begins in 1970 and ends in 2106, and wrap around outside
-  // (toStartOfHour in queries/ddl/0001_events.sql and queries/src/completeness/emitters-in-window.ts).
+  // ClickHouse's DateTime begins in 1970 and ends in 2106; hours of that type wrap around outside.
   test.each([['1900', '1900-01-02T00:00:00Z'], ['1969', '1969-12-31T20:00:00Z'], ['2150', '2150-06-01T00:00:00Z']])('whole hours in %s', async (_, start) => {
     tenant = await far.newTenant();
     const first = BigInt(Date.parse(start)) * 1_000_000n;
@@ -206,8 +205,7 @@ describe('times far away', () => {
     expect(await ask(between(first, first + 3n * HOUR))).toMatchObject({ status: 'complete', emitters: [{ first: 0, last: 17, missing: [] }] });
   });
 
-  // Worse: as soon as one such event shares a granule with others, of any tenant, the engine takes toStartOfHour for
-  // rising over it and leaves the granule out.
+  // A granule that held such a time too was left out, because its hours did not rise with its times.
   test.each(['1900-01-02T00:00:00Z', '2150-06-01T00:00:00Z'])('an event of %s beside others does not hide them', async (time) => {
     tenant = await far.newTenant();
     await tenant.record([numbered('odd', 1, { time }), ...range(0, 40).map((n) => numbered('gw', n, { time: at(NOON + BigInt(n) * 600n * SECOND) }))]);

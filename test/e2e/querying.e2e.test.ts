@@ -194,8 +194,7 @@ describe('GET /v1/agents', () => {
     }
   });
 
-  // The engine compiles min() and max() after the third query of a kind, and the compiled ones take times before
-  // 1970 for times after all others (queries/src/agents/list-agents.ts; `compile_aggregate_expressions`).
+  // After the third query of a kind, the engine compiles min() and max(), and once took times before 1970 for the last.
   test('times before 1970 come first, however often it is asked', async () => {
     const tenant = await service.newTenant();
     const times = ['1900-01-01T00:00:00Z', '1969-12-31T23:59:59.999999999Z', '1970-01-01T00:00:00Z', '2026-03-01T12:00:00Z'];
