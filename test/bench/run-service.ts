@@ -31,7 +31,8 @@ export async function runService(): Promise<BenchService> {
       AGENT_AUDIT_CLICKHOUSE_PASSWORD: engine.password,
       AGENT_AUDIT_CLICKHOUSE_DATABASE: database,
     },
-    execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? [],
+    // As `npm start` does.
+    execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? ['--max-semi-space-size=32'],
     stdio: ['ignore', process.env['BENCH_STDOUT'] === undefined ? 'ignore' : 'inherit', 'pipe', 'ipc'],
   });
   let said = '';

@@ -59,7 +59,7 @@ const PAGE_SETTINGS = {
   query_plan_max_limit_for_lazy_materialization: '10000',
 };
 
-const DAY_NS = 86_400_000_000_000n;
+const FIRST_SLICE_NS = 4n * 86_400_000_000_000n;
 const SLICE_GROWTH = 8n;
 
 /**
@@ -68,7 +68,7 @@ const SLICE_GROWTH = 8n;
  * slice. Slices are apart in time, so one after the other they give what the whole would have given.
  */
 export function* slices({ fromNs, toNs, order, after }: Pick<ListEvents, 'fromNs' | 'toNs' | 'order' | 'after'>): Generator<EventWindow> {
-  let length = DAY_NS;
+  let length = FIRST_SLICE_NS;
   if (order === 'asc') {
     for (let begin = after?.timeNs ?? fromNs; begin < toNs; begin += length, length *= SLICE_GROWTH) {
       yield { fromNs: begin, toNs: min(begin + length, toNs) };

@@ -62,5 +62,5 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return parsed.data as Config;
 }
 
-/** Read by the command line client; set in the same shell as the service they do no harm. */
-const CLIENT_ONLY = new Set(['URL', 'KEY']);
+/** Read by the command line client and by tests; set in the same shell as the service they do no harm. */
+const CLIENT_ONLY = new Set(['URL', 'KEY', 'REAL_DATA']);
