@@ -23,7 +23,7 @@ interface Round {
 }
 
 const BATCH = 500;
-const CONNECTIONS = 128;
+const CONNECTIONS = 192;
 const BASELINE_BATCH = 10_000;
 
 /**

@@ -59,7 +59,7 @@ const PAGE_SETTINGS = {
   query_plan_max_limit_for_lazy_materialization: '10000',
 };
 
-const FIRST_SLICE_NS = 4n * 86_400_000_000_000n;
+const FIRST_SLICE_NS = 8n * 86_400_000_000_000n;
 const SLICE_GROWTH = 8n;
 
 /**
