@@ -8,7 +8,7 @@ import type { EventWindow } from '../events/list-events.ts';
 import { encodeQuarantine } from '../quarantine/quarantine-block.ts';
 import type { Params, Store } from '../store.ts';
 import { completeness, type Completeness } from './completeness.ts';
-import { emittersInWindow } from './emitters-in-window.ts';
+import { emittersByHours, emittersByRows, emittersInWindow } from './emitters-in-window.ts';
 import { sequenceGaps, type Range } from './sequence-gaps.ts';
 
 let test: TestStore;
@@ -85,6 +85,8 @@ async function compareWindows(tenant: string, all: readonly Known[], windows: re
     for (const agents of [undefined, [random.pick(AGENTS)], random.some(AGENTS, 2)]) {
       const { quarantined, ...answer } = await completeness(test.store, tenant, window, agents);
       expect(quarantined).toBe(0);
+      // Few rows are never asked of the projection by themselves.
+      expect(await emittersByHours(test.store, tenant, window, agents)).toEqual(await emittersByRows(test.store, tenant, window, agents, 1_000_000));
       expect(answer, `${at(window.fromNs)} to ${at(window.toNs)}, ${String(agents)}`).toEqual(naive(all, window, agents));
     }
   }
@@ -255,8 +257,13 @@ describe('the plan', () => {
   const window = { fromNs: NOON + SECOND, toNs: NOON + 60n * HOUR + SECOND };
 
   it.each([['of all agents', undefined], ['of one', ['agent:1']]])('of a big window %s uses agent_hours', async (_, agents) => {
-    const [statement] = await asked((store) => emittersInWindow(store, 'big', window, agents));
+    const [statement] = await asked((store) => emittersByHours(store, 'big', window, agents));
     expect(await planOf(statement as { sql: string; params: Params })).toContain('agent_hours');
+  });
+
+  it('of more rows than a limit is refused before they are read, and made another way', async () => {
+    await expect(emittersByRows(test.store, 'big', window, undefined, 2048)).rejects.toMatchObject({ code: 158 });
+    expect(await emittersInWindow(test.store, 'big', window, undefined)).toEqual(await emittersByHours(test.store, 'big', window, undefined));
   });
 
   it('of the gaps uses emitter_sequences', async () => {
