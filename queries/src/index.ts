@@ -18,4 +18,5 @@ export * from './migrate.ts';
 export { ByteBuffer } from './native/index.ts';
 export * from './quarantine/list-quarantine.ts';
 export * from './quarantine/quarantine-block.ts';
+export * from './quarantine/quarantined-ids.ts';
 export * from './store.ts';

@@ -1,13 +1,12 @@
 import { EventTape, type IngestAnswer } from '@agent-audit/schemas';
 import { Problem, type Caller, type Clock, type Config, type KeyRing, type Log, type Telemetry } from '@agent-audit/shared';
+import type { EventSink } from './event-sink.ts';
 import type { Rejected } from './intake.ts';
-import type { Quarantine } from './quarantine.ts';
-import { NotRecorded, type Recorder } from './recorder.ts';
+import { NotRecorded } from './not-recorded.ts';
 
 /** What the collector's routes need. */
 export interface CollectorDeps {
-  readonly recorder: Recorder;
-  readonly quarantine: Quarantine;
+  readonly sink: EventSink;
   readonly keys: KeyRing;
   readonly config: Pick<Config, 'MAX_BODY_BYTES' | 'MAX_EVENT_BYTES' | 'MAX_NESTING'>;
   readonly clock: Clock;
@@ -20,20 +19,21 @@ const tapes: EventTape[] = [];
 const IDLE_TAPES_MAX = 16;
 
 /**
- * Reads a request's events, records what was accepted, quarantines what was not, and only then answers: 202 when
- * at least one event is recorded, 422 when all were rejected.
+ * Reads a request's events, takes in what was accepted and, for the quarantine, what was not, and only then
+ * answers: 202 when at least one event is durable, 422 when all were rejected.
  *
+ * @param prefer the Prefer header (RFC 7240): `wait=N` also waits, up to N seconds, until the events can be found
  * @param read puts the accepted events on the tape and returns the rejected ones
- * @throws Problem `unavailable` when the store does not take them; the caller may repeat the request as it is
+ * @throws Problem `unavailable` when they cannot be taken in; the caller may repeat the request as it is
  */
-export async function accept(deps: CollectorDeps, caller: Caller, read: (tape: EventTape) => readonly Rejected[]): Promise<Response> {
+export async function accept(deps: CollectorDeps, caller: Caller, prefer: string | undefined, read: (tape: EventTape) => readonly Rejected[]): Promise<Response> {
   const tape = tapes.pop() ?? new EventTape();
   try {
     const rejected = read(tape);
     const accepted = tape.count;
-    // One after the other: the tape is the recorder's until it has answered.
-    await deps.quarantine.keep(caller.tenant, `http:${caller.keyId}`, rejected);
-    const recorded = await deps.recorder.record(caller.tenant, tape);
+    const waitMs = preferredWaitMs(prefer);
+    const origin = `http:${caller.keyId}`;
+    const recorded = await deps.sink.record({ tenant: caller.tenant, tape, refused: rejected.map((event) => ({ ...event, origin })), waitMs });
     deps.telemetry.events('accepted', recorded.accepted);
     deps.telemetry.events('duplicate', recorded.duplicates);
     deps.telemetry.events('rejected', rejected.length);
@@ -42,7 +42,7 @@ export async function accept(deps: CollectorDeps, caller: Caller, read: (tape: E
       duplicates: recorded.duplicates,
       rejected: rejected.map(({ index, eventId, errors }) => ({ index, ...(eventId === undefined ? {} : { event_id: eventId }), errors: [...errors] })),
     };
-    return Response.json(answer, { status: accepted > 0 ? 202 : 422 });
+    return Response.json(answer, { status: accepted > 0 ? 202 : 422, ...(waitMs > 0 ? { headers: { 'preference-applied': `wait=${waitMs / 1000}` } } : {}) });
   } catch (error) {
     if (!(error instanceof NotRecorded)) throw error;
     throw new Problem('unavailable', `The events were not acknowledged: ${error.message}. Send the same request again.`, {}, { 'retry-after': '2' });
@@ -50,4 +50,12 @@ export async function accept(deps: CollectorDeps, caller: Caller, read: (tape: E
     tape.clear();
     if (tapes.length < IDLE_TAPES_MAX) tapes.push(tape);
   }
+}
+
+const WAIT_S_MAX = 30;
+
+/** Milliseconds of `wait=N` (RFC 7240 section 4.3); 0 without one. What is not understood is ignored, as that document says. */
+function preferredWaitMs(prefer: string | undefined): number {
+  const seconds = /(?:^|[,;])\s*wait\s*=\s*(\d{1,6})\s*(?:$|[,;])/i.exec(prefer ?? '')?.[1];
+  return Math.min(Number(seconds ?? 0), WAIT_S_MAX) * 1000;
 }

@@ -18,7 +18,7 @@ export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
     const body = await readBody(c, deps.config.MAX_BODY_BYTES);
     try {
       const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
-      return await accept(deps, c.get('caller'), (tape) => mapRecords(records, limits, tape));
+      return await accept(deps, c.get('caller'), c.req.header('prefer'), (tape) => mapRecords(records, limits, tape));
     } finally {
       body.release();
     }

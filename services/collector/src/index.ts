@@ -5,8 +5,9 @@ import { importCloudTrail } from './import-cloudtrail.ts';
 import { postEvents } from './post-events.ts';
 
 export type { CollectorDeps } from './accept.ts';
-export { Quarantine } from './quarantine.ts';
-export { Recorder } from './recorder.ts';
+export type { EventSink, Recording, RecordResult } from './event-sink.ts';
+export { NotRecorded } from './not-recorded.ts';
+export { Recorder, type RecorderState } from './recorder.ts';
 
 /** The routes over which events come in. */
 export function collectorRoutes(deps: CollectorDeps): Hono<AuthEnv> {

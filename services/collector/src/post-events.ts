@@ -10,7 +10,7 @@ export function postEvents(deps: CollectorDeps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().post('/v1/events', requireScope(deps.keys, 'events:write'), async (c) => {
     const body = await readBody(c, deps.config.MAX_BODY_BYTES);
     try {
-      return await accept(deps, c.get('caller'), (tape) => readEvents(body.bytes, c.req.header('content-type'), limits, tape));
+      return await accept(deps, c.get('caller'), c.req.header('prefer'), (tape) => readEvents(body.bytes, c.req.header('content-type'), limits, tape));
     } finally {
       body.release();
     }
