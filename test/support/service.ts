@@ -200,7 +200,7 @@ export class ServiceFolder {
     });
     const service = new ServiceProcess(child, url, this.adminKey, exited, said);
     this.#started.push(service);
-    this.#engines.add(await service.enginePid());
+    if (settings['CLICKHOUSE_URL'] === undefined) this.#engines.add(await service.enginePid());
     return service;
   }
 

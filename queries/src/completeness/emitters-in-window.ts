@@ -8,14 +8,34 @@ const HOUR_NS = 3_600_000_000_000n;
 const HOUR = 'intDiv(toUInt64(toUnixTimestamp64Nano(time)) + 2208988800000000000, 3600000000000)';
 const HOURS_BEFORE_1970 = 613_608n;
 
-const COUNTS = 'count() AS events, min(sequence) AS first, max(sequence) AS last, countIf(bitTest(flags, 0)) AS late, countIf(bitTest(flags, 2)) AS conflicts';
+const COUNTS = 'toInt64(count()) AS events, min(sequence) AS first, max(sequence) AS last, toInt64(countIf(bitTest(flags, 0))) AS late, toInt64(countIf(bitTest(flags, 2))) AS conflicts';
+
+/**
+ * What must not be counted: copies that two collectors recorded at the same moment, found afterwards. Conflicts that
+ * were found so are counted in addition.
+ */
+const MARKED = (agents: boolean) => `
+    SELECT emitter, has_sequence, -toInt64(countIf(mark = 'copy')), bitNot(toUInt64(0)), toUInt64(0), -toInt64(countIf(mark = 'copy' AND bitTest(flags, 0))),
+           toInt64(countIf(mark = 'conflict' AND NOT bitTest(flags, 2))) - toInt64(countIf(mark = 'copy' AND bitTest(flags, 2)))
+    FROM (
+      SELECT DISTINCT emitter, has_sequence, event_id, collector_id, log_index, mark, flags
+      FROM event_marks
+      WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
+        AND time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({to_ns: Int64}))
+    GROUP BY emitter, has_sequence`;
+const TOTALS = 'SELECT emitter, has_sequence, sum(events) AS events, min(first) AS first, max(last) AS last, sum(late) AS late, sum(conflicts) AS conflicts';
 
 /** A window of few rows is read as it is: planning with a projection takes longer than reading them. */
 const byRows = (agents: boolean) => `
-  SELECT emitter, has_sequence, ${COUNTS}
-  FROM events
-  WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
-    AND time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({to_ns: Int64})
+  ${TOTALS}
+  FROM (
+    SELECT emitter, has_sequence, ${COUNTS}
+    FROM events
+    WHERE tenant = {tenant: String} ${agents ? AGENT : ''}
+      AND time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({to_ns: Int64})
+    GROUP BY emitter, has_sequence
+    UNION ALL ${MARKED(agents)}
+  )
   GROUP BY emitter, has_sequence
   ORDER BY emitter, has_sequence`;
 const ROWS_MAX = 131_072;
@@ -27,7 +47,7 @@ const TOO_MANY_ROWS = 158;
  * table itself, so that the answer is exact for any window. The expressions must stay those of the projection.
  */
 const byHours = (agents: boolean) => `
-  SELECT emitter, has_sequence, sum(events) AS events, min(first) AS first, max(last) AS last, sum(late) AS late, sum(conflicts) AS conflicts
+  ${TOTALS}
   FROM (
     SELECT emitter, has_sequence, ${COUNTS}
     FROM events
@@ -41,6 +61,7 @@ const byHours = (agents: boolean) => `
       AND (time >= fromUnixTimestamp64Nano({from_ns: Int64}) AND time < fromUnixTimestamp64Nano({head_end_ns: Int64})
         OR time >= fromUnixTimestamp64Nano({tail_start_ns: Int64}) AND time < fromUnixTimestamp64Nano({to_ns: Int64}))
     GROUP BY emitter, has_sequence
+    UNION ALL ${MARKED(agents)}
   )
   GROUP BY emitter, has_sequence
   ORDER BY emitter, has_sequence`;

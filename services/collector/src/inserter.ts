@@ -16,6 +16,8 @@ export interface InserterOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Called after rows of a segment are in the store; never rejects. */
+  readonly onStored: (segment: Segment) => Promise<void>;
   /** Called after each segment, whatever became of it, with the encoder that is free again. */
   readonly onDone: (segment: Segment) => void;
 }
@@ -112,6 +114,7 @@ export class Inserter {
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    if (stored > 0) await this.#options.onStored(segment);
     await journal.remove(segment.file);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
   }

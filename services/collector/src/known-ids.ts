@@ -19,6 +19,12 @@ export class KnownIds {
     return this.#seen.add(tenant, tape.source(event), tape.ints[at] as number, tape.ints[at + 1] as number);
   }
 
+  /** Remembers an id. @returns as `add` */
+  addId(tenant: string, eventId: string): boolean {
+    const bytes = Buffer.from(eventId, 'latin1');
+    return this.#seen.add(tenant, bytes, 0, bytes.length);
+  }
+
   /** Remembers all that the store holds. @returns how many @throws StoreError; it may be called again */
   async learn(store: Store, stopped: () => boolean): Promise<number> {
     let ids = 0;

@@ -5,6 +5,7 @@ import type { EventSink, Recording, RecordResult } from './event-sink.ts';
 import { Inserter } from './inserter.ts';
 import { KnownIds } from './known-ids.ts';
 import { NotRecorded } from './not-recorded.ts';
+import { OtherCollectors } from './other-collectors.ts';
 import { findDoubtful } from './read-segment.ts';
 import { leftSegment, newSegment, type Receipt, type Segment } from './segment.ts';
 import { withQuarantineIds, writeRecord, type QuarantinedRecord } from './segments/format.ts';
@@ -60,6 +61,7 @@ export class Recorder implements EventSink {
   readonly #journal: Journal;
   #inserter!: Inserter;
   #known!: KnownIds;
+  #others!: OtherCollectors;
   #open: Segment | undefined;
   readonly #idleEncoders = Array.from({ length: ENCODERS }, () => new EventBlockEncoder());
   #sealedAtMs = 0;
@@ -86,7 +88,9 @@ export class Recorder implements EventSink {
     const left = await this.#journal.open();
     const sizes = await logSizes(store, collectorId);
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
-    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onDone: (segment) => this.#done(segment) });
+    this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
+    await this.#others.start();
+    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), onDone: (segment) => this.#done(segment) });
     for (const { file, content } of left) this.#inserter.push(leftSegment(file, content.records));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#catchingUp = this.#catchUp();
@@ -130,6 +134,7 @@ export class Recorder implements EventSink {
     await this.#catchingUp;
     if (this.#open !== undefined) this.#seal(this.#open);
     await this.#inserter.stop(STOP_MS);
+    await this.#others.stop();
     await this.#journal.close();
   }
 
@@ -260,6 +265,7 @@ export class Recorder implements EventSink {
         await clock.sleep(1_000);
       }
     }
+    this.#others.listen();
     for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
     this.#gate = this.#testOpen();
     await this.#gate;
