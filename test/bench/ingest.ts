@@ -1,9 +1,9 @@
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
-import { Agent, request } from 'node:http';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMeter } from './cpu.ts';
 import { lifelikeEvent } from './lifelike.ts';
+import { ndjsonBodies, postAll } from './posting.ts';
 import { runService } from './run-service.ts';
 
 export interface IngestResult {
@@ -29,8 +29,6 @@ interface Round {
   readonly bare_cpu_us: Readonly<Record<'engine' | 'client', number>>;
 }
 
-const BATCH = 500;
-const CONNECTIONS = 192;
 const BASELINE_BATCH = 10_000;
 
 /**
@@ -109,45 +107,6 @@ async function mergesIdle(client: ClickHouseClient): Promise<void> {
     quiet = rows[0]?.idle === 1 ? quiet + 1 : 0;
     await sleep(100);
   }
-}
-
-function ndjsonBodies(run: string, events: number): Buffer[] {
-  const startMs = Date.now() - events * 10;
-  return Array.from({ length: Math.ceil(events / BATCH) }, (_, body) => {
-    const first = body * BATCH;
-    return Buffer.from(Array.from({ length: Math.min(BATCH, events - first) }, (__, n) => `${lifelikeEvent(run, first + n, startMs)}\n`).join(''));
-  });
-}
-
-/** Posts NDJSON of 500 over a few connections. @returns seconds until the last answer */
-async function postAll(url: string, key: string, bodies: readonly Buffer[]): Promise<number> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  const begin = performance.now();
-  let next = 0;
-  await Promise.all(
-    Array.from({ length: CONNECTIONS }, async () => {
-      for (let body = bodies[next++]; body !== undefined; body = bodies[next++]) await post(agent, url, key, body);
-    }),
-  );
-  const seconds = (performance.now() - begin) / 1000;
-  agent.destroy();
-  return seconds;
-}
-
-function post(agent: Agent, url: string, key: string, body: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      `${url}/v1/events`,
-      { agent, method: 'POST', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/x-ndjson', 'content-length': body.length } },
-      (answer) => {
-        let text = '';
-        answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        answer.on('end', () => (answer.statusCode === 202 && text.includes('"rejected":[]') ? resolve() : reject(new Error(`${answer.statusCode}: ${text.slice(0, 500)}`))));
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
 }
 
 function median(values: readonly number[]): number {

@@ -1,16 +1,19 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchAway } from './away.ts';
 import { benchIngest } from './ingest.ts';
+import { benchLatency, benchSingles } from './latency.ts';
 import { benchTimeline } from './timeline.ts';
 
-/** `npm run bench -- [--only ingest|timeline] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|timeline|latency|singles|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     events: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '5' },
     stored: { type: 'string', default: '10000000' },
+    minutes: { type: 'string', default: '1' },
   },
 });
 
@@ -42,6 +45,28 @@ if (values.only === undefined || values.only === 'timeline') {
   results['timeline'] = result;
   console.log(`\nTimeline: pages of ${result.page} from ${result.stored} stored events, over HTTP, completeness included`);
   console.table(result.agents);
+}
+
+if (values.only === undefined || values.only === 'latency') {
+  const result = await benchLatency();
+  results['latency'] = result;
+  console.log('\nLatency at half of the highest rate, NDJSON of 500');
+  console.table(result);
+}
+
+if (values.only === undefined || values.only === 'singles') {
+  const result = await benchSingles(Number(values.rounds));
+  results['singles'] = result;
+  console.log('\nOne event a request, against a bare hono route');
+  console.table(result);
+}
+
+// Minutes, so only when it is asked for.
+if (values.only === 'away') {
+  const result = await benchAway(Number(values.minutes));
+  results['away'] = result;
+  console.log(`\nClickHouse away for ${values.minutes} minutes at half of the highest rate`);
+  console.table(result);
 }
 
 await mkdir('bench-results', { recursive: true });

@@ -19,6 +19,8 @@ export interface RecorderOptions {
   readonly folder: string;
   /** Bytes that segments may take up on disk. */
   readonly maxBytes: number;
+  /** Bytes of that disk that are left to others. */
+  readonly reserveBytes: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;

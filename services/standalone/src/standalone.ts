@@ -43,7 +43,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const keys = new KeyRing(store, clock, log);
     const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
-    const recorder = new Recorder({ store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, log, clock, telemetry });
+    const recorder = new Recorder({ store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
     await recorder.start();
     closing.push(() => recorder.stop());
     const app = createApp({ store, keys, sink: recorder, recorder, config, clock, log, telemetry });

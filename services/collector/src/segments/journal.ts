@@ -11,6 +11,8 @@ export interface JournalOptions {
   readonly folder: string;
   /** Bytes that segments may take up; beyond it nothing is taken in. */
   readonly maxBytes: number;
+  /** Bytes of the disk that are left to others, ClickHouse above all. */
+  readonly reserveBytes: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -51,7 +53,7 @@ interface Group {
 const SUFFIX = '.segment';
 /** Bytes that wait for the disk; more than a slow disk takes in seconds. */
 const UNSYNCED_BYTES = 64 * 1024 * 1024;
-/** After a write for which there was no space, how long none is tried. */
+/** After a write for which there was no space, how long none is tried; and how often the space that is left is looked at. */
 const FULL_MS = 1_000;
 const IDLE_BUFFERS_MAX = 2;
 
@@ -76,6 +78,7 @@ export class Journal {
   #files = 0;
   #failure: Error | undefined;
   #fullUntilMs = 0;
+  #freeKnownAtMs = 0;
 
   constructor(options: JournalOptions) {
     this.#options = { disk: nodeDisk, ...options };
@@ -215,6 +218,7 @@ export class Journal {
       this.#unsynced -= group.bytes.length;
       group.bytes.clear();
       if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(group.bytes);
+      await this.#lookForSpace();
       this.#spare ??= this.#failure === undefined && this.#options.clock.nowMs() >= this.#fullUntilMs ? this.#create() : undefined;
     }
   }
@@ -238,6 +242,20 @@ export class Journal {
     telemetry.synced((clock.nowMs() - begin) / 1000);
     file.length += bytes.length;
     this.#count(0, bytes.length);
+  }
+
+  async #lookForSpace(): Promise<void> {
+    const { disk, folder, reserveBytes, clock, log } = this.#options;
+    const now = clock.nowMs();
+    if (Math.abs(now - this.#freeKnownAtMs) < FULL_MS) return;
+    this.#freeKnownAtMs = now;
+    try {
+      if ((await disk.free(folder)) >= reserveBytes) return;
+      log.error({ reserve_bytes: reserveBytes }, 'the disk is nearly full: events are refused until there is space');
+      this.#fullUntilMs = now + FULL_MS;
+    } catch (error) {
+      log.warn({ err: error }, 'the free space of the disk is not known');
+    }
   }
 
   /** A disk without space may have some later. Whatever else fails, and a sync in any case, ends it. */
