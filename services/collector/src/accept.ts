@@ -1,8 +1,9 @@
 import { EventTape, type IngestAnswer } from '@agent-audit/schemas';
 import { Problem, type Caller, type Clock, type Config, type KeyRing, type Log, type Telemetry } from '@agent-audit/shared';
-import type { EventSink } from './event-sink.ts';
+import type { EventSink, RecordResult } from './event-sink.ts';
 import type { Rejected } from './intake.ts';
 import { NotRecorded } from './not-recorded.ts';
+import type { Body } from './read-body.ts';
 
 /** What the collector's routes need. */
 export interface CollectorDeps {
@@ -14,26 +15,26 @@ export interface CollectorDeps {
   readonly telemetry: Telemetry;
 }
 
-/** Tapes that are not in use: a tape is a megabyte that need not be allocated for every request. */
-const tapes: EventTape[] = [];
-const IDLE_TAPES_MAX = 16;
+/** One is enough: from reading to `record` nothing is waited for. */
+const tape = new EventTape();
 
 /**
  * Reads a request's events, takes in what was accepted and, for the quarantine, what was not, and only then
  * answers: 202 when at least one event is durable, 422 when all were rejected.
  *
+ * @param body is released here
  * @param prefer the Prefer header (RFC 7240): `wait=N` also waits, up to N seconds, until the events can be found
  * @param read puts the accepted events on the tape and returns the rejected ones
  * @throws Problem `unavailable` when they cannot be taken in; the caller may repeat the request as it is
  */
-export async function accept(deps: CollectorDeps, caller: Caller, prefer: string | undefined, read: (tape: EventTape) => readonly Rejected[]): Promise<Response> {
-  const tape = tapes.pop() ?? new EventTape();
+export async function accept(deps: CollectorDeps, caller: Caller, body: Body, prefer: string | undefined, read: (tape: EventTape) => readonly Rejected[]): Promise<Response> {
   try {
-    const rejected = read(tape);
-    const accepted = tape.count;
+    const since = deps.clock.nowMs();
+    for (let room = deps.sink.room(since); room !== undefined; room = deps.sink.room(since)) await room;
     const waitMs = preferredWaitMs(prefer);
-    const origin = `http:${caller.keyId}`;
-    const recorded = await deps.sink.record({ tenant: caller.tenant, tape, refused: rejected.map((event) => ({ ...event, origin })), waitMs });
+    const { accepted, rejected, recording } = takeIn(deps, caller, waitMs, read);
+    body.release();
+    const recorded = await recording;
     deps.telemetry.events('accepted', recorded.accepted);
     deps.telemetry.events('duplicate', recorded.duplicates);
     deps.telemetry.events('rejected', rejected.length);
@@ -47,8 +48,18 @@ export async function accept(deps: CollectorDeps, caller: Caller, prefer: string
     if (!(error instanceof NotRecorded)) throw error;
     throw new Problem('unavailable', `The events were not acknowledged: ${error.message}. Send the same request again.`, {}, { 'retry-after': '2' });
   } finally {
+    body.release();
+  }
+}
+
+function takeIn(deps: CollectorDeps, caller: Caller, waitMs: number, read: (tape: EventTape) => readonly Rejected[]): { accepted: number; rejected: readonly Rejected[]; recording: Promise<RecordResult> } {
+  try {
+    const rejected = read(tape);
+    const origin = `http:${caller.keyId}`;
+    const recording = deps.sink.record({ tenant: caller.tenant, tape, refused: rejected.map((event) => ({ ...event, origin })), waitMs });
+    return { accepted: tape.count, rejected, recording };
+  } finally {
     tape.clear();
-    if (tapes.length < IDLE_TAPES_MAX) tapes.push(tape);
   }
 }
 

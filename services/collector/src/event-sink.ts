@@ -4,7 +4,7 @@ import type { Refused } from './segments/format.ts';
 /** What one request, or the messages of one tenant in one batch, brought. */
 export interface Recording {
   readonly tenant: string;
-  /** The events that were accepted; nobody else may touch the tape until `record` is done. */
+  /** The events that were accepted. */
   readonly tape: EventTape;
   /** The events that were not, for the quarantine. */
   readonly refused: readonly Refused[];
@@ -22,7 +22,16 @@ export interface RecordResult {
 /** Where events go in. */
 export interface EventSink {
   /**
-   * Takes events in, those that were refused included.
+   * To be awaited, again and again until it gives undefined, before events are read for `record`: so senders are slowed
+   * down to the pace at which events can be stored.
+   *
+   * @param sinceMs when the waiting began: it has an end
+   */
+  room(sinceMs: number): Promise<void> | undefined;
+
+  /**
+   * Takes events in, those that were refused included. Copies what it needs before it returns: the tape and the
+   * bytes behind it are free at once.
    *
    * The promise resolves only when every one of them is durable: callers must not acknowledge anything before. When
    * it rejects, some may still have been taken in: repeating the request is safe and tells them as duplicates.

@@ -108,25 +108,31 @@ export class Recorder implements EventSink {
     return { refusing, waiting: this.#inserter.queue.length };
   }
 
+  /**
+   * While ClickHouse takes what it gets, but not as fast as it comes, senders are slowed down to its pace. Where it is
+   * away or far behind, there is no sense in waiting for it.
+   */
+  room(sinceMs: number): Promise<void> | undefined {
+    const waited = this.#options.clock.nowMs() - sinceMs;
+    if (this.#stopped || this.#journal.failure !== undefined) return undefined;
+    if (this.#gate !== undefined) return this.#gate;
+    if (!this.#tested) return waited < DOUBT_MS ? withinMs(this.#catchingUp, DOUBT_MS - waited) : undefined;
+    const { queue, failing } = this.#inserter;
+    if (this.#open?.rows !== undefined || this.#idleEncoders.length > 0 || failing || queue.some((segment) => segment.rows === undefined) || waited >= ROOM_MS) return undefined;
+    this.#freed ??= Promise.withResolvers();
+    return withinMs(this.#freed.promise, ROOM_MS - waited);
+  }
+
   async record({ tenant, tape, refused, waitMs = 0 }: Recording): Promise<RecordResult> {
     if (tape.count === 0 && refused.length === 0) return { accepted: 0, duplicates: 0 };
-    const quarantined = withQuarantineIds(refused);
-    let bytes = 0;
-    for (let i = 0; i < tape.count; i++) bytes += tape.rawBytes(i);
-    for (const { raw } of refused) bytes += raw.length;
-    this.#admit(bytes);
-    if (!this.#tested) await withinMs(this.#catchingUp, DOUBT_MS);
-    // Nothing may come between the last look and the appending.
-    for (const deadline = this.#options.clock.nowMs() + ROOM_MS; !this.#hasRoom(deadline); ) {
-      await this.#room(deadline);
-      this.#admit(bytes);
-    }
+    const { count } = tape;
     const receipt: Receipt = { duplicates: 0 };
-    const { segment, synced, doubtful } = this.#append(tenant, tape, quarantined, bytes, receipt);
+    // No await before this: the caller clears the tape as soon as it has the promise.
+    const { segment, synced, doubtful } = this.#append(tenant, tape, withQuarantineIds(refused), receipt);
     await synced;
     const patience = Math.max(waitMs, doubtful && !this.#inserter.failing ? DOUBT_MS : 0);
     if (patience > 0) await this.#untilStored(segment, patience);
-    return { accepted: tape.count - receipt.duplicates, duplicates: receipt.duplicates };
+    return { accepted: count - receipt.duplicates, duplicates: receipt.duplicates };
   }
 
   /** Refuses new events, and resolves when all earlier ones are stored, or at least on disk. */
@@ -140,29 +146,12 @@ export class Recorder implements EventSink {
     await this.#journal.close();
   }
 
-  #admit(bytes: number): void {
+  #append(tenant: string, tape: EventTape, refused: QuarantinedRecord[], receipt: Receipt): { segment: Segment; synced: Promise<void>; doubtful: boolean } {
+    let bytes = 0;
+    for (let i = 0; i < tape.count; i++) bytes += tape.rawBytes(i);
+    for (const { raw } of refused) bytes += raw.length;
     if (this.#stopped) throw new NotRecorded('the service is stopping');
     this.#journal.admit(bytes);
-  }
-
-  /**
-   * While ClickHouse takes what it gets, but not as fast as it comes, senders are slowed down to its pace. Where it is
-   * away or far behind, there is no sense in waiting for it.
-   */
-  #hasRoom(deadlineMs: number): boolean {
-    if (this.#gate !== undefined) return false;
-    const { queue, failing } = this.#inserter;
-    return !this.#tested || this.#open?.rows !== undefined || this.#idleEncoders.length > 0 || failing || queue.some((segment) => segment.rows === undefined)
-      || this.#options.clock.nowMs() >= deadlineMs;
-  }
-
-  async #room(deadlineMs: number): Promise<void> {
-    if (this.#gate !== undefined) return this.#gate;
-    this.#freed ??= Promise.withResolvers();
-    await withinMs(this.#freed.promise, deadlineMs - this.#options.clock.nowMs());
-  }
-
-  #append(tenant: string, tape: EventTape, refused: QuarantinedRecord[], bytes: number, receipt: Receipt): { segment: Segment; synced: Promise<void>; doubtful: boolean } {
     const receivedAtMicros = Number(this.#options.clock.nowMicros());
     const segment = this.#openSegment(receivedAtMicros);
     const synced = this.#journal.append(segment.file, (buffer) => writeRecord(buffer, segment.file.seed, tenant, receivedAtMicros, tape, refused));
@@ -271,7 +260,6 @@ export class Recorder implements EventSink {
     for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
     this.#gate = this.#testOpen();
     await this.#gate;
-    this.#tested = true;
     this.#gate = undefined;
   }
 
@@ -279,11 +267,15 @@ export class Recorder implements EventSink {
     return this.#inserter.queue.find((segment) => segment.rows === undefined && segment.doubtfulPlaces === undefined);
   }
 
+  /** Ends with no segment open: what is taken in after that is tested when it arrives. */
   async #testOpen(): Promise<void> {
-    const segment = this.#open;
-    if (segment === undefined) return;
-    this.#seal(segment);
-    await this.#test(segment);
+    for (;;) {
+      if (this.#open !== undefined) this.#seal(this.#open);
+      const segment = this.#untested();
+      if (segment === undefined || this.#stopped) break;
+      await this.#test(segment);
+    }
+    this.#tested = true;
   }
 
   async #test(segment: Segment): Promise<void> {
