@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, describeSettings, readConfig } from './config.ts';
 
@@ -16,6 +17,7 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       HOST: '127.0.0.1', PORT: 8080, DATA_DIR: './data', CLICKHOUSE_USER: 'default', CLICKHOUSE_PASSWORD: '', CLICKHOUSE_DATABASE: 'agent_audit', LOG_LEVEL: 'info',
       MAX_EVENT_BYTES: 262_144, MAX_BODY_BYTES: 16_777_216, MAX_NESTING: 64,
+      QUARANTINE_MAX_BYTES: 1_073_741_824, QUARANTINE_MAX_DAYS: 184,
     });
   });
 
@@ -71,5 +73,12 @@ describe('describeSettings', () => {
     }
     const defaults = Object.fromEntries(settings.filter((setting) => setting.default !== undefined).map((setting) => [setting.variable.slice('AGENT_AUDIT_'.length), setting.default]));
     expect(defaults).toEqual(readConfig({}));
+  });
+
+  it('is what docs/configuration.md says', async () => {
+    const text = await readFile(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+    const rows = [...text.matchAll(/^\| `(AGENT_AUDIT_\w+)` \| (\S.*?) \|/gm)].map(([, name, value]) => [name, value]);
+    const shown = (value: unknown): string => (value === undefined ? 'unset' : value === '' ? 'empty' : `\`${String(value)}\``);
+    expect(rows).toEqual(describeSettings().map((setting) => [setting.variable, shown(setting.default)]));
   });
 });

@@ -24,6 +24,8 @@ const Settings = z.object({
   MAX_EVENT_BYTES: size.default(LIMITS.eventBytes).describe('Largest event, in bytes of JSON'),
   MAX_BODY_BYTES: size.default(LIMITS.bodyBytes).describe('Largest request body, in bytes after decompression'),
   MAX_NESTING: size.default(LIMITS.nesting).describe('Deepest nesting of objects and arrays in an event'),
+  QUARANTINE_MAX_BYTES: size.default(1024 ** 3).describe('Most bytes of refused events on disk; beyond it the oldest are dropped, and counted'),
+  QUARANTINE_MAX_DAYS: size.default(184).describe('Days that refused events are kept'),
 });
 
 export type Config = Readonly<z.infer<typeof Settings>>;

@@ -6,6 +6,8 @@ export interface Telemetry {
   inserted(seconds: number, rows: number): void;
   insertFailed(): void;
   queued(bytes: number): void;
+  quarantineDropped(reason: 'size' | 'age', entries: number, bytes: number): void;
+  quarantineSize(bytes: number): void;
   engineRestarts(count: number): void;
   /** Prometheus text exposition format, and its media type. */
   expose(): Promise<{ text: string; contentType: string }>;
@@ -22,6 +24,9 @@ export function createTelemetry(): Telemetry {
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
   const queued = new Gauge({ name: 'agent_audit_queued_bytes', help: 'Bytes of events that wait to be recorded', registers });
+  const dropped = new Counter({ name: 'agent_audit_quarantine_dropped_total', help: 'Refused events dropped from quarantine, by the bound that they were beyond', labelNames: ['reason'], registers });
+  const droppedBytes = new Counter({ name: 'agent_audit_quarantine_dropped_bytes_total', help: 'Bytes of refused events dropped from quarantine', labelNames: ['reason'], registers });
+  const quarantine = new Gauge({ name: 'agent_audit_quarantine_bytes', help: 'Bytes of quarantine on disk, at the last look', registers });
   const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
   return {
     events: (result, count) => events.inc({ result }, count),
@@ -31,6 +36,11 @@ export function createTelemetry(): Telemetry {
     },
     insertFailed: () => insertFailures.inc(),
     queued: (bytes) => queued.set(bytes),
+    quarantineDropped: (reason, entries, bytes) => {
+      dropped.inc({ reason }, entries);
+      droppedBytes.inc({ reason }, bytes);
+    },
+    quarantineSize: (bytes) => quarantine.set(bytes),
     engineRestarts: (count) => restarts.set(count),
     expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
   };

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { Quarantine, Recorder } from '@agent-audit/collector';
+import { Quarantine, QuarantineBounds, Recorder } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
 import { createTelemetry, KeyRing, startHttpServer, systemClock, type Config, type Log } from '@agent-audit/shared';
 import { createApp } from './app.ts';
@@ -47,6 +47,9 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     await recorder.start();
     closing.push(() => recorder.stop());
     const quarantine = new Quarantine({ store, collectorId, clock });
+    const bounds = new QuarantineBounds({ store, clock, log, telemetry, maxBytes: config.QUARANTINE_MAX_BYTES, maxDays: config.QUARANTINE_MAX_DAYS });
+    bounds.start();
+    closing.push(() => bounds.stop());
     const app = createApp({ store, keys, recorder, quarantine, config, clock, log, telemetry });
     const server = await startHttpServer(app, config.HOST, config.PORT);
     closing.push(() => server.stop(GRACE_MS));
