@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { Problem } from '@agent-audit/shared';
+import { Problem } from './problem.ts';
 import { z } from 'zod';
 
 /**

@@ -1,6 +1,7 @@
 export * from './authenticate.ts';
 export * from './clock.ts';
 export * from './config.ts';
+export * from './cursor.ts';
 export * from './http-server.ts';
 export * from './keys.ts';
 export * from './log.ts';

@@ -1,4 +1,4 @@
-import { collectorRoutes, type CollectorDeps } from '@agent-audit/collector';
+import { collectorRoutes, type CollectorDeps, type EventSink } from '@agent-audit/collector';
 import { queryRoutes, type QueryDeps } from '@agent-audit/query';
 import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agent-audit/schemas';
 import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Log, type Telemetry } from '@agent-audit/shared';
@@ -33,7 +33,8 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const eventSchema = eventJsonSchema();
   app.get('/openapi.json', (c) => c.json(openApi));
   app.get(EVENT_SCHEMA_ID, (c) => c.json(eventSchema, 200, { 'content-type': 'application/schema+json' }));
-  return app.route('/', collectorRoutes(deps)).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
+  const sink: EventSink = { record: ({ tenant, tape }) => deps.recorder.record(tenant, tape) };
+  return app.route('/', collectorRoutes({ ...deps, sink })).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
 }
 
 /** hono leaves what it cannot decode as it is; an id with a slip in it would be answered as an id that nobody has. */
