@@ -162,12 +162,16 @@ export type ReplayAnswer = z.infer<typeof ReplayAnswer>;
 
 const keyName = z.string().min(1).max(256).meta({ description: 'Name for people.' });
 
+const perSecond = (what: string) => z.int().min(1).max(1_000_000_000).meta({ description: `Most ${what} a second, on average; five seconds' worth at once.` });
+
 export const KeyRequest = z.strictObject({
   name: keyName,
   scopes: z.array(Scope).min(1).max(SCOPES.length),
   tenant: z.string().min(1).max(128).regex(/^[A-Za-z0-9._-]+$/)
     .meta({ description: 'Tenant that the key is for; default: that of the caller.' }).optional(),
   expires_at: utc('When it stops working; absent: never.').optional(),
+  rate: z.strictObject({ events_per_second: perSecond('events').optional(), requests_per_second: perSecond('requests').optional() })
+    .meta({ description: 'How fast it may be; what is absent is as the service is configured.' }).optional(),
 }).meta({ id: 'KeyRequest' });
 export type KeyRequest = z.infer<typeof KeyRequest>;
 
@@ -179,6 +183,8 @@ export const KeyInfo = z.object({
   created_at: utc('When it was made.'),
   expires_at: z.string().nullable().meta({ description: 'When it stops working; null: never. RFC 3339, UTC.' }),
   revoked_at: z.string().nullable().meta({ description: 'When it was revoked; null: it was not. RFC 3339, UTC.' }),
+  rate: z.object({ events_per_second: perSecond('events').nullable(), requests_per_second: perSecond('requests').nullable() })
+    .meta({ description: 'How fast it may be; null: as the service is configured.' }),
 }).meta({ id: 'KeyInfo', description: 'A key without its secret.' });
 export type KeyInfo = z.infer<typeof KeyInfo>;
 

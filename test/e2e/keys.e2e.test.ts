@@ -23,7 +23,7 @@ describe('the life of a key', () => {
     const answer = await makeKey({ name: 'gateway ü', tenant, scopes: ['events:write', 'events:read', 'events:read'], expires_at: expires });
     expect(answer.status).toBe(201);
     const { secret, ...info } = answer.json();
-    expect(info).toEqual({ id: expect.any(String), name: 'gateway ü', tenant, scopes: ['events:write', 'events:read'], created_at: expect.stringMatching(/Z$/), expires_at: expires, revoked_at: null });
+    expect(info).toEqual({ id: expect.any(String), name: 'gateway ü', tenant, scopes: ['events:write', 'events:read'], created_at: expect.stringMatching(/Z$/), expires_at: expires, revoked_at: null, rate: { events_per_second: null, requests_per_second: null } });
     expect(secret).toMatch(/^\S{32,}$/);
     expect((await service.get('/v1/agents', secret)).status).toBe(200);
     expect(await listKeys(service.adminKey, `?tenant=${tenant}`)).toEqual([info]);

@@ -174,13 +174,14 @@ describe('quarantine', () => {
 
 describe('keys and agents', () => {
   it('make, list and revoke a key', async () => {
-    const { code, out, err } = await cli('keys', 'create', '--name', 'reader', '--scope', 'events:read', '--expires', '1h');
+    const { code, out, err } = await cli('keys', 'create', '--name', 'reader', '--scope', 'events:read', '--expires', '1h', '--requests-per-second', '500');
     expect(code).toBe(0);
     const secret = out.trim();
     const id = /Key (\S+)/.exec(err)?.[1] ?? '';
     const keyFile = join(dir, 'key');
     await writeFile(keyFile, `${secret}\n`);
     expect((await cli('agents', '--key-file', keyFile)).out).toMatch(/^agent:a\/b /m);
+    expect((await cli('keys', 'list', '--json')).out).toContain('"rate":{"events_per_second":null,"requests_per_second":500}');
     expect((await cli('keys', 'list', '--key-file', keyFile)).code).toBe(4);
     expect((await cli('keys', 'list')).out).toMatch(new RegExp(`^${id} +reader +events:read .*live until`, 'm'));
     expect((await cli('keys', 'revoke', id)).code).toBe(0);

@@ -2,6 +2,7 @@ import type { EventTape, ReadLimits } from '@agent-audit/schemas';
 import { requireScope, type AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { accept, type CollectorDeps } from './accept.ts';
+import type { BodyDeps } from './body-budget.ts';
 import { gunzipped, splitRecords } from './cloudtrail-body.ts';
 import { mediaType, NDJSON_TYPES, type Rejected } from './intake.ts';
 import { readBody } from './read-body.ts';
@@ -13,12 +14,14 @@ import { takeCloudTrail } from './take-cloudtrail.ts';
  *
  * The mapping gives the same bytes for the same record, so importing a file again adds nothing.
  */
-export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
+export function importCloudTrail(deps: CollectorDeps & BodyDeps): Hono<AuthEnv> {
   const limits = { eventBytes: deps.config.MAX_EVENT_BYTES, nesting: deps.config.MAX_NESTING };
   return new Hono<AuthEnv>().post('/v1/import/cloudtrail', requireScope(deps.keys, 'events:write'), async (c) => {
-    const body = await readBody(c, deps.config.MAX_BODY_BYTES);
+    deps.keys.rates.expectEvents(c.get('caller'));
+    const body = await readBody(c, deps.config.MAX_BODY_BYTES, deps.bodies);
     try {
-      const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
+      const records = splitRecords(await gunzipped(body, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
+      deps.keys.rates.events(c.get('caller'), records.length);
       return await accept(deps, c.get('caller'), (tape) => mapRecords(records, limits, tape));
     } finally {
       body.release();

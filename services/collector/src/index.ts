@@ -6,6 +6,7 @@ import { postEvents } from './post-events.ts';
 import { postReplay, type ReplayDeps } from './post-replay.ts';
 
 export type { CollectorDeps } from './accept.ts';
+export { BodyBudget } from './body-budget.ts';
 export type { ReplayDeps } from './post-replay.ts';
 export { Quarantine } from './quarantine.ts';
 export { QuarantineBounds } from './quarantine-bounds.ts';

@@ -5,6 +5,7 @@ import {
 import { decodeCursor, encodeCursor, invalidParameter, Problem, requireScope, type AuthEnv, type Clock, type Config, type KeyRing, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono, type Context } from 'hono';
 import { z } from 'zod';
+import type { BodyDeps } from './body-budget.ts';
 import { malformed } from './intake.ts';
 import { readBody } from './read-body.ts';
 import { NotRecorded } from './recorder.ts';
@@ -12,7 +13,7 @@ import { replay, REPLAY_BYTES, type Replayed } from './replay.ts';
 import type { EventSink } from './sink.ts';
 
 /** What replaying needs. */
-export interface ReplayDeps {
+export interface ReplayDeps extends BodyDeps {
   readonly store: Store;
   readonly sink: EventSink;
   readonly keys: KeyRing;
@@ -33,7 +34,7 @@ const Position = z.tuple([z.coerce.bigint(), z.coerce.bigint(), z.coerce.bigint(
  */
 export function postReplay(deps: ReplayDeps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().post('/v1/quarantine/replay', requireScope(deps.keys, 'admin'), async (c) => {
-    const body = await readBody(c, deps.config.MAX_BODY_BYTES);
+    const body = await readBody(c, deps.config.MAX_BODY_BYTES, deps.bodies);
     try {
       const answer = await answerReplay(deps, c, body.bytes);
       deps.log.info({ replayed: answer.replayed, duplicates: answer.duplicates, still_rejected: answer.still_rejected.length }, 'replayed events from quarantine');

@@ -7,4 +7,5 @@ export * from './keys.ts';
 export * from './log.ts';
 export * from './problem.ts';
 export * from './key-routes.ts';
+export * from './rate-limiter.ts';
 export * from './telemetry.ts';

@@ -1,10 +1,11 @@
-import { collectorRoutes, type CollectorDeps, type EventSink } from '@agent-audit/collector';
+import { BodyBudget, collectorRoutes, type CollectorDeps, type EventSink } from '@agent-audit/collector';
 import { queryRoutes, type QueryDeps } from '@agent-audit/query';
 import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agent-audit/schemas';
-import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Log, type Telemetry } from '@agent-audit/shared';
+import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Config, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono } from 'hono';
 
 export interface AppDeps extends CollectorDeps, QueryDeps {
+  readonly config: Config;
   readonly telemetry: Telemetry;
   readonly log: Log;
 }
@@ -34,7 +35,7 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   app.get('/openapi.json', (c) => c.json(openApi));
   app.get(EVENT_SCHEMA_ID, (c) => c.json(eventSchema, 200, { 'content-type': 'application/schema+json' }));
   const sink: EventSink = { record: ({ tenant, tape }) => deps.recorder.record(tenant, tape) };
-  return app.route('/', collectorRoutes({ ...deps, sink })).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
+  return app.route('/', collectorRoutes({ ...deps, sink, bodies: new BodyBudget(deps.config.MAX_BODIES_BYTES) })).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
 }
 
 /** hono leaves what it cannot decode as it is; an id with a slip in it would be answered as an id that nobody has. */

@@ -40,7 +40,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     for (const name of await migrate(options)) log.info({ migration: name }, 'brought the database up to date');
     const store = new Store(options);
     closing.push(() => store.close());
-    const keys = new KeyRing(store, clock, log);
+    const keys = new KeyRing(store, clock, log, { eventsPerSecond: config.RATE_EVENTS_PER_SECOND, requestsPerSecond: config.RATE_REQUESTS_PER_SECOND });
     const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
     const recorder = new Recorder({ store, collectorId, log, clock, telemetry });
@@ -51,7 +51,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     bounds.start();
     closing.push(() => bounds.stop());
     const app = createApp({ store, keys, recorder, quarantine, config, clock, log, telemetry });
-    const server = await startHttpServer(app, config.HOST, config.PORT);
+    const server = await startHttpServer(app, { hostname: config.HOST, port: config.PORT, limits: config, onRefused: () => telemetry.connectionRefused() });
     closing.push(() => server.stop(GRACE_MS));
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };
