@@ -48,6 +48,7 @@ describe('a key that is too fast', () => {
     for (const answer of refused) expectRefused(answer, 429, 'rate_limited');
     // Nobody else is slower for it.
     expect((await service.get('/v1/agents')).status).toBe(200);
+    expect((await service.get('/metrics')).text).toMatch(/^agent_audit_requests_refused_total{status="429"} [1-9]/m);
     const wrong = await service.post(JSON.stringify({ name: 'x', scopes: ['admin'], rate: { requests_per_second: 0 } }), { path: '/v1/keys' });
     expect(wrong.json()).toMatchObject({ code: 'invalid_parameter', errors: [{ path: '/rate/requests_per_second' }] });
   });

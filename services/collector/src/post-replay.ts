@@ -70,7 +70,7 @@ async function replayIds(deps: ReplayDeps, c: Context<AuthEnv>, given: readonly 
   const entries = await findQuarantined(deps.store, tenant, ids);
   const found = new Set(entries.map((entry) => entry.quarantine_id));
   const done = await replay(optionsOf(deps), tenant, `http:${keyId}`, entries, corrected);
-  return { ...answerOf(deps, done), not_found: ids.filter((id) => !found.has(id)), next_cursor: null };
+  return { ...answerOf(deps, done), not_found: [...ids.filter((id) => !found.has(id)), ...done.gone], next_cursor: null };
 }
 
 /** Entries that are replayed already are not met here, so that asking again goes on with those that are left. */
@@ -93,7 +93,7 @@ async function replayWindow(deps: ReplayDeps, c: Context<AuthEnv>, request: Repl
   const done = await replay(optionsOf(deps), tenant, `http:${keyId}`, page);
   const last = page.at(-1);
   const next = last !== undefined && rows.length > page.length ? encodeCursor(question, [`${fromUs}`, `${toUs}`, `${last.received_at_us}`, last.quarantine_id]) : null;
-  return { ...answerOf(deps, done), not_found: [], next_cursor: next };
+  return { ...answerOf(deps, done), not_found: [...done.gone], next_cursor: next };
 }
 
 function optionsOf({ store, sink, clock, config }: ReplayDeps): Parameters<typeof replay>[0] {

@@ -17,6 +17,8 @@ export interface Replayed {
   /** Entries whose event was recorded before, by an earlier replay or because it was sent again. */
   readonly duplicates: number;
   readonly stillRejected: readonly { readonly quarantineId: string; readonly errors: readonly FieldError[] }[];
+  /** Entries that were dropped from quarantine before they could be read. */
+  readonly gone: readonly string[];
 }
 
 /** Bytes of entries that are held in memory at a time. */
@@ -33,7 +35,7 @@ export const REPLAY_BYTES = 16 * 1024 * 1024;
 export async function replay(
   options: ReplayOptions, tenant: string, origin: string, entries: readonly QuarantinedRow[], corrected: ReadonlyMap<string, Uint8Array> = new Map(),
 ): Promise<Replayed> {
-  const sum = { replayed: 0, duplicates: 0, stillRejected: [] as Replayed['stillRejected'][number][] };
+  const sum = { replayed: 0, duplicates: 0, stillRejected: [] as Replayed['stillRejected'][number][], gone: [] as string[] };
   for (let left = entries; left.length > 0; ) {
     const part = whileBytesFit(left, REPLAY_BYTES);
     left = left.slice(part.length);
@@ -41,6 +43,7 @@ export async function replay(
     sum.replayed += done.replayed;
     sum.duplicates += done.duplicates;
     sum.stillRejected.push(...done.stillRejected);
+    sum.gone.push(...done.gone);
   }
   return sum;
 }
@@ -54,9 +57,14 @@ async function replayPart(
   const tape = new EventTape();
   const taken: { entry: QuarantinedRow; eventId: string }[] = [];
   const stillRejected: Replayed['stillRejected'][number][] = [];
+  const gone: string[] = [];
   for (const entry of open) {
-    const raw = corrected.get(entry.quarantine_id) ?? Buffer.from(kept.get(entry.quarantine_id) ?? '', 'base64');
-    const errors = takeKept(tape, raw, limits);
+    const raw = corrected.get(entry.quarantine_id) ?? kept.get(entry.quarantine_id);
+    if (raw === undefined) {
+      gone.push(entry.quarantine_id);
+      continue;
+    }
+    const errors = takeKept(tape, typeof raw === 'string' ? Buffer.from(raw, 'base64') : raw, limits);
     if (errors === undefined) taken.push({ entry, eventId: eventIdOf(tape.raw(tape.count - 1)) });
     else stillRejected.push({ quarantineId: entry.quarantine_id, errors });
   }
@@ -65,7 +73,7 @@ async function replayPart(
   await putReplays(store, tenant, taken.map(({ entry, eventId }) => ({
     quarantineId: entry.quarantine_id, receivedAtUs: entry.received_at_us, replayedAtUs, origin, eventId, corrected: corrected.has(entry.quarantine_id),
   })));
-  return { replayed: recorded.accepted, duplicates: recorded.duplicates + before.size, stillRejected };
+  return { replayed: recorded.accepted, duplicates: recorded.duplicates + before.size, stillRejected, gone };
 }
 
 function eventIdOf(raw: Uint8Array): string {

@@ -13,7 +13,12 @@ export interface AppDeps extends CollectorDeps, QueryDeps {
 /** The whole HTTP API of one machine. */
 export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
-  app.onError(problemHandler(deps.log));
+  const answerError = problemHandler(deps.log);
+  app.onError((error, c) => {
+    const answer = answerError(error, c);
+    if (answer.status === 429 || answer.status === 503) deps.telemetry.requestRefused(answer.status);
+    return answer;
+  });
   app.notFound((c) => noSuchRoute(c.req.method, new URL(c.req.url).pathname));
   app.use(async (c, next) => {
     if (!isDecodable(new URL(c.req.url).pathname)) throw new Problem('invalid_parameter', 'The path is not valid percent-encoded UTF-8 (RFC 3986 section 2.1).');
