@@ -97,6 +97,16 @@ describe('corrected bytes', () => {
   });
 });
 
+test('two replays at the same moment record it once', async () => {
+  await tenant.post(JSON.stringify(withoutOutcome));
+  const [entry] = (await entries()) as [QuarantineEntry];
+  const event = toolCall({ event_id: 'late-fix' });
+  const answers = await Promise.all(Array.from({ length: 4 }, () => replayed({ id: entry.id, event })));
+  expect(answers.map((answer) => [answer.replayed, answer.duplicates]).toSorted()).toEqual([[0, 1], [0, 1], [0, 1], [1, 0]]);
+  expect(await tenant.everything()).toHaveLength(1);
+  expect(await quarantined()).toBe(0);
+});
+
 test('what the producer sent again meanwhile is a duplicate, and marked', async () => {
   await tenant.post(JSON.stringify([withoutOutcome]));
   const event = toolCall({ event_id: 'late-fix' });
