@@ -26,6 +26,16 @@ const Settings = z.object({
   MAX_EVENT_BYTES: size.default(LIMITS.eventBytes).describe('Largest event, in bytes of JSON'),
   MAX_BODY_BYTES: size.default(LIMITS.bodyBytes).describe('Largest request body, in bytes after decompression'),
   MAX_NESTING: size.default(LIMITS.nesting).describe('Deepest nesting of objects and arrays in an event'),
+  MAX_BODIES_BYTES: size.default(256 * 1024 * 1024).describe('Most bytes of request bodies in memory at one time; beyond it, 503'),
+  RATE_EVENTS_PER_SECOND: size.optional().describe('Events that one key may send a second, on average; unset: no limit'),
+  RATE_REQUESTS_PER_SECOND: size.optional().describe('Requests that one key may send a second, on average; unset: no limit'),
+  HTTP_HEADERS_TIMEOUT_MS: size.default(10_000).describe('Time in which the headers of a request must have arrived'),
+  HTTP_REQUEST_TIMEOUT_MS: size.default(60_000).describe('Time in which a whole request must have arrived'),
+  HTTP_WRITE_TIMEOUT_MS: size.default(30_000).describe('Time after which a client that takes nothing of its answer is cut'),
+  HTTP_KEEP_ALIVE_TIMEOUT_MS: size.default(65_000).describe('Time that a connection may rest between two requests'),
+  HTTP_MAX_CONNECTIONS: size.default(4096).describe('Most connections at one time; further ones are closed at once'),
+  QUARANTINE_MAX_BYTES: size.default(1024 ** 3).describe('Most bytes of refused events on disk; beyond it the oldest are dropped, and counted'),
+  QUARANTINE_MAX_DAYS: size.default(184).describe('Days that refused events are kept'),
 });
 
 export type Config = Readonly<z.infer<typeof Settings>>;
