@@ -162,9 +162,7 @@ export class Journal {
     this.#unsynced += group.bytes.length - before;
     const { waiters } = group;
     const synced = new Promise<void>((resolve, reject) => waiters.push({ resolve, reject }));
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = undefined;
-    });
+    this.#flushing ??= this.#flush();
     return synced;
   }
 
@@ -217,6 +215,8 @@ export class Journal {
       if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(group.bytes);
       this.#spare ??= this.#failure === undefined && this.#options.clock.nowMs() >= this.#fullUntilMs ? this.#create() : undefined;
     }
+    // At once, not when the promise is done: an append that comes in between would wait for a flush that is over.
+    this.#flushing = undefined;
   }
 
   async #write({ file, bytes }: Group): Promise<void> {
