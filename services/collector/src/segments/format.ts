@@ -64,6 +64,18 @@ export function withQuarantineIds(refused: readonly Refused[]): QuarantinedRecor
   return refused.map((event) => ({ ...event, quarantineId: randomUUIDv7() }));
 }
 
+/**
+ * Whether a file is what a power cut may leave of a segment to which nothing was written yet: a part of the header,
+ * or that and zeros. Nothing in it was ever acknowledged.
+ */
+export function isTornHeader(file: Buffer, id: string): boolean {
+  if (file.length < HEADER_BYTES) return true;
+  const header = segmentHeader(id);
+  let same = 0;
+  while (same < header.length && file[same] === header[same]) same++;
+  return file.subarray(same).every((byte) => byte === 0);
+}
+
 /** What the checksums of a segment's records begin with. */
 export function checksumSeed(id: string): number {
   return crc32(Buffer.from(id.replaceAll('-', ''), 'hex'));
@@ -105,7 +117,7 @@ function bytes(to: ByteBuffer, value: Uint8Array): void {
 /**
  * Reads a segment file as far as it goes.
  *
- * @returns undefined when not even the header is whole: nothing in such a file was ever acknowledged
+ * @returns undefined when it does not begin with a header of this version
  */
 export function readSegment(file: Buffer): SegmentContent | undefined {
   if (file.length < HEADER_BYTES || !file.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;

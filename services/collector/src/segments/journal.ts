@@ -5,7 +5,7 @@ import { ByteBuffer } from '@agent-audit/queries';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { NotRecorded } from '../not-recorded.ts';
 import { nodeDisk, type Disk, type DiskFile } from './disk.ts';
-import { checksumSeed, HEADER_BYTES, readSegment, segmentHeader, type SegmentContent } from './format.ts';
+import { checksumSeed, HEADER_BYTES, isTornHeader, readSegment, segmentHeader, type SegmentContent } from './format.ts';
 
 export interface JournalOptions {
   readonly folder: string;
@@ -49,6 +49,8 @@ interface Group {
 }
 
 const SUFFIX = '.segment';
+/** Number and id. */
+const NAME = /^(\d{12,})-([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\.segment$/;
 /** Bytes that wait for the disk; more than a slow disk takes in seconds. */
 const UNSYNCED_BYTES = 64 * 1024 * 1024;
 /** After a write for which there was no space, how long none is tried. */
@@ -95,6 +97,7 @@ export class Journal {
    * Makes the folder, and reads what an earlier run left in it.
    *
    * @returns its segments in the order of their making; those with nothing in them are gone
+   * @throws Error when there is something that may hold acknowledged events and cannot be read
    */
   async open(): Promise<LeftSegment[]> {
     const { folder, disk, log } = this.#options;
@@ -103,10 +106,18 @@ export class Journal {
     const left: LeftSegment[] = [];
     for (const name of (await disk.list(folder)).filter((found) => found.endsWith(SUFFIX)).toSorted()) {
       const path = join(folder, name);
-      this.#nextNumber = Math.max(this.#nextNumber, Number.parseInt(name, 10) + 1);
+      const [, number, id] = NAME.exec(name) ?? [];
+      if (number === undefined || id === undefined) throw new Error(`${path} does not have a segment's name. Move it out of the folder, or give it back the name that it had.`);
+      this.#nextNumber = Math.max(this.#nextNumber, Number(number) + 1);
       const bytes = await disk.read(path);
       const content = readSegment(bytes);
-      if (content === undefined || (content.records.length === 0 && content.state !== 'damaged')) {
+      if (content === undefined || content.id !== id) {
+        if (!isTornHeader(bytes, id)) throw new Error(`${path} cannot be read: it is damaged, or another version has written it. It may hold events that were acknowledged: start the version that wrote it, or move the file out of the folder and keep it.`);
+        await disk.remove(path);
+        continue;
+      }
+      if (content.records.length === 0) {
+        if (content.state === 'torn') log.warn({ segment: name, cut: bytes.length - content.end }, 'a segment ends in the middle of its first record, which was never acknowledged; it is removed');
         await disk.remove(path);
         continue;
       }
