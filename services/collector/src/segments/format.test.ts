@@ -5,7 +5,7 @@ import { ByteBuffer } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import { describe, expect, it } from 'vitest';
 import { toolCall } from '../../../../test/support/events.ts';
-import { checksumSeed, HEADER_BYTES, readSegment, segmentHeader, withQuarantineIds, writeRecord, type QuarantinedRecord, type Refused, type SegmentContent } from './format.ts';
+import { checksumSeed, HEADER_BYTES, isTornHeader, readSegment, segmentHeader, withQuarantineIds, writeRecord, type QuarantinedRecord, type Refused, type SegmentContent } from './format.ts';
 
 /** What goes into one record. */
 interface Written {
@@ -66,7 +66,7 @@ const refused: fc.Arbitrary<QuarantinedRecord> = fc.record({
   origin: letters,
   // No id and an empty one are the same.
   eventId: fc.option(letters.filter((id) => id !== ''), { nil: undefined }),
-  errors: fc.array(fc.record({ path: letters, code: letters, message: letters }), { maxLength: 2 }),
+  errors: fc.array(fc.record({ path: letters, code: fc.constantFrom('required', 'not_allowed'), message: letters }), { maxLength: 2 }),
   raw: fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
 });
 const record: fc.Arbitrary<Written> = fc.record({
@@ -123,6 +123,29 @@ describe('a segment', () => {
     }
     expect(readSegment(Buffer.alloc(4096))).toBeUndefined();
     expect(readSegment(Buffer.from('a text that somebody has put there'))).toBeUndefined();
+  });
+});
+
+describe('a torn header', () => {
+  const header = segmentHeader(ID);
+
+  it('is any part of the header, with zeros behind it or nothing', () => {
+    for (let at = 0; at <= HEADER_BYTES; at++) {
+      expect(isTornHeader(header.subarray(0, at), ID)).toBe(true);
+      expect(isTornHeader(Buffer.concat([header.subarray(0, at), Buffer.alloc(4096)]), ID)).toBe(true);
+    }
+  });
+
+  it('is none where anything else is behind it, or it is another\'s', () => {
+    const { file } = segmentOf(SMALL);
+    expect(isTornHeader(file, ID)).toBe(false);
+    for (let at = 0; at < HEADER_BYTES; at++) {
+      const flipped = Buffer.from(file);
+      flipped[at] = (flipped[at] as number) ^ 1;
+      expect(isTornHeader(flipped, ID)).toBe(false);
+      expect(isTornHeader(Buffer.concat([header.subarray(0, at), Buffer.alloc(4096), Buffer.from('x')]), ID)).toBe(false);
+    }
+    expect(isTornHeader(segmentHeader(randomUUIDv7()), ID)).toBe(false);
   });
 });
 
