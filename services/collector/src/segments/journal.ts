@@ -202,9 +202,10 @@ export class Journal {
   /** Writes what is pending. To be called last; the spare segment is taken away. */
   async close(): Promise<void> {
     await this.#flushing;
-    if (this.#spare === undefined) return;
-    await this.seal(this.#spare);
-    await this.#options.disk.remove(this.#spare.path);
+    const spare = this.#spare;
+    if (spare === undefined) return;
+    await this.seal(spare);
+    await this.#options.disk.remove(spare.path);
   }
 
   async #flush(): Promise<void> {
