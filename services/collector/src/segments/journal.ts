@@ -27,6 +27,8 @@ export interface SegmentFile {
   readonly length: number;
   /** Writing to it has failed: what is on disk stays, and nothing more goes in. */
   readonly broken: boolean;
+  /** The file is there; where it could not be made, nothing was ever acknowledged. */
+  readonly made: boolean;
 }
 
 /** A segment that an earlier run of the service left behind. */
@@ -38,6 +40,7 @@ export interface LeftSegment {
 interface OpenFile extends SegmentFile {
   length: number;
   broken: boolean;
+  made: boolean;
   handle: Promise<DiskFile>;
 }
 
@@ -126,7 +129,7 @@ export class Journal {
         log.error({ segment: name, records: content.records.length }, 'a segment is damaged in the middle: the disk has lost acknowledged events; what is whole is recorded, and the file is kept beside it as .damaged');
         await this.#keepCopy(path, bytes);
       }
-      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: bytes.length, broken: true }, content });
+      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: bytes.length, broken: true, made: true }, content });
       this.#count(1, bytes.length);
     }
     return left;
@@ -187,6 +190,7 @@ export class Journal {
 
   /** What is in a segment. @throws Error when the file cannot be read, or not as far as it was synced */
   async read(segment: SegmentFile): Promise<{ bytes: Buffer; content: SegmentContent }> {
+    if (!segment.made) return { bytes: Buffer.alloc(0), content: { id: segment.id, records: [], end: 0, state: 'whole' } };
     const bytes = await this.#options.disk.read(segment.path);
     const content = readSegment(bytes);
     if (content === undefined || (content.end < segment.length && content.state === 'whole')) throw new Error(`the segment ${basename(segment.path)} is shorter than what was synced`);
@@ -195,6 +199,7 @@ export class Journal {
 
   /** Removes a segment whose events are in ClickHouse. */
   async remove(segment: SegmentFile): Promise<void> {
+    if (!segment.made) return;
     await this.#options.disk.remove(segment.path);
     this.#count(-1, -segment.length);
   }
@@ -270,9 +275,12 @@ export class Journal {
     const id = randomUUIDv7();
     const path = join(this.#options.folder, `${String(this.#nextNumber++).padStart(12, '0')}-${id}${SUFFIX}`);
     const handle = this.#make(path, segmentHeader(id));
-    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, handle };
+    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, handle };
     handle.then(
-      () => this.#count(1, HEADER_BYTES),
+      () => {
+        file.made = true;
+        this.#count(1, HEADER_BYTES);
+      },
       (error: unknown) => {
         file.broken = true;
         if (this.#spare === file) this.#spare = undefined;
