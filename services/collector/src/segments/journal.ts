@@ -23,12 +23,14 @@ export interface SegmentFile {
   /** Of the checksums of its records. */
   readonly seed: number;
   readonly path: string;
-  /** Bytes that are on disk and synced. */
+  /** Bytes that are on disk and synced, up to the end of a whole record. */
   readonly length: number;
   /** Writing to it has failed: what is on disk stays, and nothing more goes in. */
   readonly broken: boolean;
   /** The file is there; where it could not be made, nothing was ever acknowledged. */
   readonly made: boolean;
+  /** It was found so, and what is whole of it is all that there is. */
+  readonly damaged: boolean;
 }
 
 /** A segment that an earlier run of the service left behind. */
@@ -129,8 +131,8 @@ export class Journal {
         log.error({ segment: name, records: content.records.length }, 'a segment is damaged in the middle: the disk has lost acknowledged events; what is whole is recorded, and the file is kept beside it as .damaged');
         await this.#keepCopy(path, bytes);
       }
-      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: bytes.length, broken: true, made: true }, content });
-      this.#count(1, bytes.length);
+      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: content.end, broken: true, made: true, damaged: content.state === 'damaged' }, content });
+      this.#count(1, content.end);
     }
     return left;
   }
@@ -188,12 +190,12 @@ export class Journal {
     });
   }
 
-  /** What is in a segment. @throws Error when the file cannot be read, or not as far as it was synced */
+  /** What is in a segment. @throws Error when the file cannot be read, or is not what was synced */
   async read(segment: SegmentFile): Promise<{ bytes: Buffer; content: SegmentContent }> {
     if (!segment.made) return { bytes: Buffer.alloc(0), content: { id: segment.id, records: [], end: 0, state: 'whole' } };
     const bytes = await this.#options.disk.read(segment.path);
     const content = readSegment(bytes);
-    if (content === undefined || (content.end < segment.length && content.state === 'whole')) throw new Error(`the segment ${basename(segment.path)} is shorter than what was synced`);
+    if (content === undefined || content.end < segment.length || (content.state === 'damaged' && !segment.damaged)) throw new Error(`the segment ${basename(segment.path)} is not what was synced`);
     return { bytes, content };
   }
 
@@ -275,7 +277,7 @@ export class Journal {
     const id = randomUUIDv7();
     const path = join(this.#options.folder, `${String(this.#nextNumber++).padStart(12, '0')}-${id}${SUFFIX}`);
     const handle = this.#make(path, segmentHeader(id));
-    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, handle };
+    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, damaged: false, handle };
     handle.then(
       () => {
         file.made = true;
