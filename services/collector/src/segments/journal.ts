@@ -308,16 +308,21 @@ export class Journal {
     }
   }
 
+  /** A copy has its name only when it is whole. */
   async #keepCopy(path: string, bytes: Buffer): Promise<void> {
-    const { disk } = this.#options;
+    const { disk, folder } = this.#options;
+    const copy = `${path}.damaged`;
+    if ((await disk.list(folder)).includes(basename(copy))) return;
+    await disk.remove(`${copy}.part`);
+    const handle = await disk.create(`${copy}.part`);
     try {
-      const handle = await disk.create(`${path}.damaged`);
       await handle.write(bytes, 0);
       await handle.sync();
+    } finally {
       await handle.close();
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error;
     }
+    await disk.rename(`${copy}.part`, copy);
+    await disk.syncFolder(folder);
   }
 
   #count(files: number, bytes: number): void {
