@@ -128,7 +128,7 @@ export class Journal {
       }
       if (content.state === 'torn') log.warn({ segment: name, kept: content.end, cut: bytes.length - content.end }, 'a segment ends in the middle of a record, which was never acknowledged; it is cut there');
       if (content.state === 'damaged') {
-        log.error({ segment: name, records: content.records.length }, 'a segment is damaged in the middle: the disk has lost acknowledged events; what is whole is recorded, and the file is kept beside it as .damaged');
+        log.error({ segment: name, records: content.records.length }, 'a segment is damaged before its last record. After a power cut in the middle of a write that may be harmless; else the disk has lost acknowledged events. What is whole is recorded, and the file is kept beside it as .damaged');
         await this.#keepCopy(path, bytes);
       }
       left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: content.end, broken: true, made: true, damaged: content.state === 'damaged' }, content });
