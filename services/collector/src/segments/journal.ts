@@ -281,7 +281,7 @@ export class Journal {
     handle.then(
       () => {
         file.made = true;
-        this.#count(1, HEADER_BYTES);
+        return this.#count(1, HEADER_BYTES);
       },
       (error: unknown) => {
         file.broken = true;
