@@ -261,6 +261,8 @@ export class Recorder implements EventSink {
       }
     }
     for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
+    // Then not all that is recorded was learned, or tested: what came in stays untested, for the next start.
+    if (this.#stopped) return;
     this.#gate = this.#testOpen();
     await this.#gate;
     this.#tested = true;
