@@ -103,6 +103,7 @@ export class Inserter {
   async #storeSegment(segment: Segment): Promise<void> {
     const { journal, collectorId, clock, telemetry } = this.#options;
     await segment.sealed;
+    if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
     segment.rows ??= await readRows(journal, segment, this.encoder, collectorId);
     const { rows } = segment;

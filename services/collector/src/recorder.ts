@@ -288,8 +288,8 @@ export class Recorder implements EventSink {
     try {
       segment.doubtfulPlaces = await findDoubtful(this.#journal, segment, this.#known);
     } catch (error) {
-      this.#options.log.error({ err: error, segment_id: segment.file.id }, 'a segment cannot be read');
-      // The inserter will not be able to read it either, and puts it aside.
+      // The inserter puts it aside.
+      segment.unreadable = error;
       segment.doubtfulPlaces = [];
     }
     this.#inserter.wake();

@@ -56,6 +56,8 @@ export interface Segment {
   rows: SegmentRows | undefined;
   /** Places of the doubtful events of a segment that is on disk only; undefined while that is not known. */
   doubtfulPlaces: number[] | undefined;
+  /** Why it could not be read when it was to be tested; it is not stored then, since repeats in it would look new. */
+  unreadable: unknown;
   events: number;
   bytes: number;
   firstReceivedAtMicros: number;
@@ -69,7 +71,7 @@ export interface Segment {
 export function newSegment(file: SegmentFile, rows: SegmentRows | undefined, doubtfulPlaces: number[] | undefined, receivedAtMicros: number): Segment {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
-    file, left: false, rows, doubtfulPlaces, events: 0, bytes: 0, firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros,
+    file, left: false, rows, doubtfulPlaces, unreadable: undefined, events: 0, bytes: 0, firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros,
     sealed: undefined, stored: promise, markStored: resolve,
   };
 }
