@@ -105,6 +105,7 @@ export class Inserter {
   async #storeSegment(segment: Segment): Promise<void> {
     const { journal, collectorId, clock, telemetry } = this.#options;
     await segment.sealed;
+    if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
     segment.rows ??= await readRows(journal, segment, this.encoder, collectorId);
     const { rows } = segment;
@@ -187,21 +188,24 @@ export class Inserter {
     return recorded;
   }
 
+  /** As with events, what is there decides, not what ClickHouse says of a token. */
   async #quarantine(segment: Segment, refused: readonly QuarantinedEvent[]): Promise<void> {
     if (refused.length === 0) return;
     const { store, collectorId } = this.#options;
     await this.#retrying(segment, async (attempt) => {
-      const there = attempt > 0 || segment.left
-        ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
-        : new Set<string>();
-      const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
-      if (missing.length === 0) return;
-      const { columnNames, block } = encodeQuarantine(
-        missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
-          tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
-        })),
-      );
-      await store.insertNative('quarantine', columnNames, block, `${segment.file.id}/${attempt}`);
+      for (let lie = 0; ; lie++) {
+        const there = attempt > 0 || lie > 0 || segment.left
+          ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
+          : new Set<string>();
+        const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
+        if (missing.length === 0) return;
+        const { columnNames, block } = encodeQuarantine(
+          missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
+            tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
+          })),
+        );
+        await store.insertNative('quarantine', columnNames, block, `${segment.file.id}/${attempt}.${lie}`);
+      }
     });
   }
 

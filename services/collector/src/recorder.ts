@@ -93,7 +93,7 @@ export class Recorder implements EventSink {
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
     await this.#others.start();
     this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), onDone: (segment) => this.#done(segment) });
-    for (const { file, content } of left) this.#inserter.push(leftSegment(file, content.records));
+    for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#catchingUp = this.#catchUp();
   }
@@ -258,6 +258,8 @@ export class Recorder implements EventSink {
     }
     this.#others.listen();
     for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
+    // Then not all that is recorded was learned, or tested: what came in stays untested, for the next start.
+    if (this.#stopped) return;
     this.#gate = this.#testOpen();
     await this.#gate;
     this.#gate = undefined;
@@ -283,8 +285,8 @@ export class Recorder implements EventSink {
     try {
       segment.doubtfulPlaces = await findDoubtful(this.#journal, segment, this.#known);
     } catch (error) {
-      this.#options.log.error({ err: error, segment_id: segment.file.id }, 'a segment cannot be read');
-      // The inserter will not be able to read it either, and puts it aside.
+      // The inserter puts it aside.
+      segment.unreadable = error;
       segment.doubtfulPlaces = [];
     }
     this.#inserter.wake();
