@@ -204,7 +204,7 @@ export class Inserter {
             tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
           })),
         );
-        await store.insertNative('quarantine', columnNames, block, `${segment.file.id}/${attempt}.${lie}`);
+        await store.insertNative('quarantine', columnNames, block, lie === 0 ? segment.file.id : `${segment.file.id}/${attempt}.${lie}`);
       }
     });
   }
