@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
-import { eventIdOf } from './known-ids.ts';
+import { eventIdOf, type KnownIds } from './known-ids.ts';
 import { readRows } from './read-segment.ts';
 import type { Doubtful, QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
 import type { Journal } from './segments/journal.ts';
@@ -16,6 +16,9 @@ export interface InserterOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  readonly known: KnownIds;
+  /** Whether the ids of an untested segment may be tested now. */
+  readonly mayTest: () => boolean;
   /** Called after rows of a segment are in the store; never rejects. */
   readonly onStored: (segment: Segment) => Promise<void>;
   /** Called after each segment, whatever became of it, with the encoder that is free again. */
@@ -86,7 +89,8 @@ export class Inserter {
   async #run(): Promise<void> {
     for (;;) {
       const segment = this.#queue[0];
-      if (segment === undefined || this.#stopping || (segment.rows === undefined && segment.doubtfulPlaces === undefined)) return;
+      if (segment === undefined || this.#stopping) return;
+      if (segment.rows === undefined && segment.doubtfulPlaces === undefined && !this.#options.mayTest()) return;
       try {
         await this.#storeSegment(segment);
         segment.markStored();
@@ -103,11 +107,11 @@ export class Inserter {
   }
 
   async #storeSegment(segment: Segment): Promise<void> {
-    const { journal, collectorId, clock, telemetry } = this.#options;
+    const { journal, collectorId, known, clock, telemetry } = this.#options;
     await segment.sealed;
     if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
-    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId);
+    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId, known);
     const { rows } = segment;
     await this.#quarantine(segment, rows.refused);
     // What an earlier run may have stored of it; its rows are known by their ids and are not among these.

@@ -89,11 +89,15 @@ async function start({ after, clock = systemClock, telemetry = quiet, disk = new
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
   const collectorId = after?.collectorId ?? unique('c');
   const folder = after?.folder ?? options.folder ?? join(base, collectorId);
-  const recorder = new Recorder({ store, collectorId, folder, disk, maxBytes: 2 ** 40, log, clock, telemetry });
+  const recorder = new Recorder({ store, collectorId, folder, disk, maxBytes: 2 ** 40, reserveBytes: 0, log, clock, telemetry });
   await recorder.start();
   return {
     recorder, store, disk, collectorId, folder, lines,
-    record: (tenant, events, { refused = [], waitMs = 0 } = {}) => recorder.record({ tenant, tape: tapeOf(events), refused, waitMs }),
+    record: async (tenant, events, { refused = [], waitMs = 0 } = {}) => {
+      const since = clock.nowMs();
+      for (let room = recorder.room(since); room !== undefined; room = recorder.room(since)) await room;
+      return recorder.record({ tenant, tape: tapeOf(events), refused, waitMs });
+    },
     learned: async () => void (await until(() => lines.some((line) => line.includes('learned which ids')), (done) => done)),
     stop: () => recorder.stop(),
     kill: () => {
