@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
+import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { eventIdOf, type KnownIds } from './known-ids.ts';
@@ -119,6 +119,7 @@ export class Inserter {
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    await this.#askPositions(segment);
     if (stored > 0) await this.#options.onStored(segment);
     await journal.remove(segment.file);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
@@ -133,10 +134,11 @@ export class Inserter {
    * @returns rows of the segment that are stored afterwards
    */
   async #insert(segment: Segment, encoder: EventBlockEncoder, counts: ReadonlyMap<string, number>, token: string, before: number): Promise<number> {
-    const { store, log, logSizes } = this.#options;
+    const { store, log, logSizes: sizes } = this.#options;
     if (encoder.rows === 0) return before;
+    await this.#askPositions(segment);
     const expected = before + encoder.rows;
-    const block = encoder.finish(this.#block, logSizes);
+    const block = encoder.finish(this.#block, sizes);
     await this.#retrying(segment, async (attempt) => {
       if (attempt > 0 && (await this.#count(segment)) >= expected) return;
       for (let lie = 0; ; lie++) {
@@ -145,8 +147,15 @@ export class Inserter {
         log.warn({ segment_id: segment.file.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
       }
     });
-    for (const [tenant, count] of counts) logSizes.set(tenant, (logSizes.get(tenant) ?? 0) + count);
+    for (const [tenant, count] of counts) sizes.set(tenant, (sizes.get(tenant) ?? 0) + count);
     return expected;
+  }
+
+  /** The last insert of a process that died may take effect after the next one has asked how far the record got. */
+  async #askPositions(segment: Segment): Promise<void> {
+    if (!segment.left) return;
+    const { store, collectorId, logSizes: sizes } = this.#options;
+    for (const [tenant, size] of await this.#retrying(segment, () => logSizes(store, collectorId))) sizes.set(tenant, size);
   }
 
   /** Rows of the segment in the store. */

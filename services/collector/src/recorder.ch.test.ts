@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,7 @@ import { until } from '../../../test/support/until.ts';
 import type { RecordResult } from './event-sink.ts';
 import { NotRecorded } from './not-recorded.ts';
 import { Recorder } from './recorder.ts';
-import { checksumSeed, HEADER_BYTES, segmentHeader, withQuarantineIds, writeRecord, type QuarantinedRecord, type Refused } from './segments/format.ts';
+import { checksumSeed, HEADER_BYTES, readSegment, segmentHeader, withQuarantineIds, writeRecord, type Refused, type SegmentRecord } from './segments/format.ts';
 
 let test: TestStore;
 beforeAll(async () => {
@@ -73,6 +73,7 @@ interface StartOptions {
   readonly telemetry?: Telemetry;
   readonly disk?: TestDisk;
   readonly folder?: string;
+  readonly collectorId?: string;
   /** Changes the store before the recorder sees it. */
   readonly prepare?: (store: Store) => void;
 }
@@ -87,7 +88,7 @@ async function start({ after, clock = systemClock, telemetry = quiet, disk = new
   prepare?.(store);
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
-  const collectorId = after?.collectorId ?? unique('c');
+  const collectorId = after?.collectorId ?? options.collectorId ?? unique('c');
   const folder = after?.folder ?? options.folder ?? join(base, collectorId);
   const recorder = new Recorder({ store, collectorId, folder, disk, maxBytes: 2 ** 40, reserveBytes: 0, log, clock, telemetry });
   await recorder.start();
@@ -769,22 +770,41 @@ describe('a recorder that is killed', () => {
     expect(await readdir(first.folder)).toEqual([]);
   });
 
-  it('while an insert is under way that arrives late: its token tells', async () => {
+  it.each(['before its ids are learned', 'after they are learned', 'when it was repeated'])('while an insert is under way that arrives late, %s: nothing is stored twice, and no position given twice', async (when) => {
     const tenant = unique('t');
     const first = await start();
     await first.learned();
     const late = Promise.withResolvers<() => Promise<void>>();
+    const [a, b, c, d, e] = some(5) as [AuditEvent, AuditEvent, AuditEvent, AuditEvent, AuditEvent];
+    await first.record(tenant, [a], STORED);
     onInsert(first.store, async ({ run }) => {
       late.resolve(run);
       await Promise.withResolvers<never>().promise;
     });
-    const events = some(3);
-    await first.record(tenant, events);
+    await first.record(tenant, [b, c]);
     const arrives = await late.promise;
     first.kill();
-    await finish(first);
-    await arrives();
-    await expectExactly(tenant, events);
+    const gate = Promise.withResolvers<void>();
+    let inserts = 0;
+    const second = await start({
+      after: first,
+      prepare: (store) => {
+        holdLearning(store, gate.promise);
+        onInsert(store, async ({ run }) => {
+          if (inserts++ === 0 && when === 'after they are learned') await arrives();
+          await run();
+        });
+      },
+    });
+    if (when === 'before its ids are learned') await arrives();
+    gate.resolve();
+    await second.learned();
+    await until(() => second.recorder.state.waiting, (waiting) => waiting === 0);
+    await second.record(tenant, [d], STORED);
+    if (when === 'when it was repeated') await arrives();
+    await second.record(tenant, [e], STORED);
+    await second.stop();
+    await expectExactly(tenant, [a, b, c, d, e]);
   });
 });
 
@@ -867,5 +887,166 @@ describe('a disk that fails', () => {
     await finish(second);
     await expectExactly(tenant, events);
     expect(await readdir(first.folder)).toEqual([]);
+  });
+});
+
+describe('an event that a stricter version of the schema refuses', () => {
+  const refusedNow = '{"event_id":"old-1"}';
+  const event = toolCall();
+  const later = toolCall();
+
+  /** A segment as an earlier version left it, in which it accepted all of this. */
+  async function leave(folder: string, tenant: string): Promise<string> {
+    const id = randomUUIDv7();
+    const buffer = new ByteBuffer(0);
+    buffer.append(segmentHeader(id));
+    const raws = [JSON.stringify(event), refusedNow, '{"event_id":"old-2"}', JSON.stringify(later)].map((raw) => Buffer.from(raw));
+    const accepted = { count: raws.length, raw: (i: number) => raws[i] } as unknown as EventTape;
+    writeRecord(buffer, checksumSeed(id), tenant, Number(systemClock.nowMicros()), accepted, withQuarantineIds([refusedOf('{refused before}')]));
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, `000000000000-${id}.segment`), buffer.view());
+    return id;
+  }
+
+  it('goes to quarantine, once, however often its segment is read; those beside it are stored without a hole', async () => {
+    const tenant = unique('t');
+    const folder = join(base, 'left');
+    const id = await leave(folder, tenant);
+    let last: Started | undefined;
+    let ids: string[] = [];
+    for (let run = 0; run < 3; run++) {
+      const disk = new TestDisk();
+      const reached = Promise.withResolvers<void>();
+      disk.before = async (operation, path) => {
+        if (run === 2 || operation !== 'remove' || !path.includes(id)) return;
+        reached.resolve();
+        await Promise.withResolvers<never>().promise;
+      };
+      last = await start({ folder, disk, ...(last === undefined ? {} : { after: last }) });
+      if (run < 2) {
+        await reached.promise;
+        last.kill();
+      } else {
+        await until(() => last?.recorder.state.waiting, (waiting) => waiting === 0);
+        await last.stop();
+      }
+      const rows = await quarantined(tenant);
+      expect(rows.map(({ raw, origin }) => [raw, origin])).toEqual([[refusedNow, `segment:${id}`], ['{"event_id":"old-2"}', `segment:${id}`], ['{refused before}', 'http:key']]);
+      if (run > 0) expect(rows.map((row) => row.quarantine_id)).toEqual(ids);
+      ids = rows.map((row) => row.quarantine_id);
+      await expectExactly(tenant, [event, later]);
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('goes there also when what was refused before is there already, under the segment\'s token', async () => {
+    const tenant = unique('t');
+    const folder = join(base, 'left');
+    const id = await leave(folder, tenant);
+    const [record] = (readSegment(await readFile(join(folder, `000000000000-${id}.segment`)))?.records ?? []) as [SegmentRecord];
+    const collectorId = unique('c');
+    const { columnNames, block } = encodeQuarantine(record.refused.map((event) => ({
+      ...event, tenant, receivedAtMicros: BigInt(record.receivedAtMicros), collectorId, eventId: event.eventId ?? '',
+    })));
+    await test.store.insertNative('quarantine', columnNames, block, id);
+    const { recorder, stop } = await start({ folder, collectorId });
+    await until(() => recorder.state.waiting, (waiting) => waiting === 0);
+    await stop();
+    await expectQuarantined(tenant, [refusedNow, '{"event_id":"old-2"}', '{refused before}']);
+    await expectExactly(tenant, [event, later]);
+  });
+});
+
+describe('at random moments', () => {
+  /** Inserts fail before and after they took effect, the disk is full, the engine and the recorder are killed; and all of it is over in the end. */
+  it.each([21, 22, 23])('whatever fails: nothing is lost, doubled or altered, the first of an id is the first, and no hole is left (seed %i)', async (seed) => {
+    const random = new Random(seed);
+    const oracle = new Oracle();
+    const tenants = [unique('t'), unique('t')];
+    const pool = some(40).flatMap((event) => [event, { ...event, attributes: { other: true } }]);
+    const refused = new Map(tenants.map((tenant) => [tenant, new Map<string, boolean>()]));
+    /** An event is what its tenant and its bytes are. */
+    const nameOf = (tenant: string, raw: string): string => `${tenant} ${raw}`;
+    const clock = monthly();
+    let last: Started | undefined;
+    let quarantines = 0;
+    for (let life = 0; life < 7; life++) {
+      let dead = false;
+      let trouble = true;
+      const started: Started = await start({
+        clock, ...(last === undefined ? {} : { after: last }),
+        prepare: (store) => void onInsert(store, async ({ run }) => {
+          if (trouble && random.chance(0.25)) throw gone();
+          await run();
+          if (trouble && random.chance(0.25)) throw gone();
+        }),
+      });
+      last = started;
+      started.disk.before = (operation) => {
+        if (operation === 'write' && random.chance(0.03)) started.disk.space = random.int(500);
+        else if (random.chance(0.3)) started.disk.space = Number.POSITIVE_INFINITY;
+      };
+      if (random.chance(0.5)) await started.learned();
+      const clients = Array.from({ length: 6 }, async () => {
+        for (let i = 0; i < 8 && !dead; i++) {
+          const tenant = random.pick(tenants);
+          const batch = [...some(random.int(3)), ...random.some(pool, random.int(5))];
+          const bad = random.chance(0.2) ? [`{${++quarantines}}`] : [];
+          const raws = batch.map((event) => JSON.stringify(event));
+          for (const raw of raws) oracle.sends(nameOf(tenant, raw), raw);
+          for (const raw of bad) refused.get(tenant)?.set(raw, false);
+          if (random.chance(0.1)) clock.month = (clock.month + 1) % 12;
+          // Only some wait to hear what became of it.
+          const answer = await started.record(tenant, batch, { refused: bad.map(refusedOf), waitMs: random.chance(0.2) ? 100 : 0 }).catch((error: unknown) => {
+            expect(error).toBeInstanceOf(NotRecorded);
+          });
+          // What comes too late for a process that is dead was never heard by anybody.
+          if (answer === undefined || dead) continue;
+          expect(answer.accepted + answer.duplicates).toBe(batch.length);
+          for (const raw of raws) oracle.acknowledges(nameOf(tenant, raw));
+          for (const raw of bad) refused.get(tenant)?.set(raw, true);
+        }
+      });
+      // The first comes before anything is answered, and the last when all is.
+      for (let turns = random.int(40); turns > 0; turns--) await sleep(random.int(20));
+      if (life === 2 || life === 4) process.kill(test.engine.pid as number, 'SIGKILL');
+      if (random.chance(0.7)) {
+        started.kill();
+        dead = true;
+      } else {
+        await Promise.all(clients);
+        trouble = random.chance(0.5);
+        await started.stop();
+      }
+      await until(() => test.store.ping(), (up) => up, 20_000);
+    }
+    await finish(last as Started);
+    const rows = await Promise.all(tenants.map(async (tenant) => (await stored(tenant)).map((row) => ({ ...row, tenant }))));
+    expect(oracle.acknowledged).toBeGreaterThan(100);
+    expect(oracle.check(rows.flat().map(({ tenant, raw }) => ({ id: nameOf(tenant, raw), raw })))).toEqual(NOTHING_WRONG);
+    for (const ofTenant of rows) {
+      expect(ofTenant.map((row) => row.log_index)).toEqual(ofTenant.map((_, i) => i));
+      // Under one id, all but the first are flagged.
+      for (const group of Map.groupBy(ofTenant, (row) => row.event_id).values()) expect(group.map(isConflict)).toEqual(group.map((_, i) => i > 0));
+    }
+    for (const [tenant, sent] of refused) {
+      const there = (await quarantined(tenant)).map(({ raw }) => raw);
+      expect(new Set(there).size).toBe(there.length);
+      expect([...sent].filter(([raw, acknowledged]) => acknowledged && !there.includes(raw))).toEqual([]);
+    }
+    expect(await readdir((last as Started).folder)).toEqual([]);
+  });
+});
+
+describe('time', () => {
+  it('of receipt is the clock\'s, and late events are flagged', async () => {
+    const clock: Clock = { nowMs: () => Number(NOON / 1_000_000n), nowMicros: () => NOON / 1000n + 7n, sleep };
+    const { record, stop } = await start({ clock });
+    const tenant = unique('t');
+    await record(tenant, [toolCall({ time: at(NOON) }), toolCall({ time: at(NOON - 301_000_000_000n) }), toolCall({ time: at(NOON + 61_000_000_000n) })], STORED);
+    expect((await stored(tenant)).map(({ flags }) => flags)).toEqual([0, 1, 2]);
+    const [row] = await test.store.select('SELECT DISTINCT toString(received_at) AS received_at FROM events WHERE tenant = {tenant: String}', { tenant }, z.object({ received_at: z.string() }));
+    expect(row).toEqual({ received_at: '2026-03-01 12:00:00.000007' });
+    await stop();
   });
 });
