@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, describeSettings, readConfig } from './config.ts';
 
@@ -16,6 +17,7 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       HOST: '127.0.0.1', PORT: 8080, DATA_DIR: './data', CLICKHOUSE_USER: 'default', CLICKHOUSE_PASSWORD: '', CLICKHOUSE_DATABASE: 'agent_audit', LOG_LEVEL: 'info',
       MAX_EVENT_BYTES: 262_144, MAX_BODY_BYTES: 16_777_216, MAX_NESTING: 64,
+      BUFFER: 'disk', KAFKA_TOPIC: ['agent-audit.events'], KAFKA_GROUP: 'agent-audit', KAFKA_CLIENT_ID: 'agent-audit', KAFKA_TLS: false,
     });
   });
 
@@ -23,6 +25,24 @@ describe('readConfig', () => {
     expect(readConfig({ AGENT_AUDIT_PORT: '0', AGENT_AUDIT_HOST: '::1', AGENT_AUDIT_MAX_NESTING: '8', AGENT_AUDIT_CLICKHOUSE_URL: 'https://ch:8443', AGENT_AUDIT_ADMIN_KEY: 'k'.repeat(32), AGENT_AUDIT_COLLECTOR_ID: 'c-1', PATH: '/bin' })).toMatchObject({
       PORT: 0, HOST: '::1', MAX_NESTING: 8, CLICKHOUSE_URL: 'https://ch:8443', ADMIN_KEY: 'k'.repeat(32), COLLECTOR_ID: 'c-1',
     });
+  });
+
+  it('reads brokers and topics as lists', () => {
+    expect(readConfig({ AGENT_AUDIT_KAFKA_BROKERS: 'a:9092, b.example:9093,[::1]:9094', AGENT_AUDIT_KAFKA_TOPIC: 'acme.events,other.events', AGENT_AUDIT_KAFKA_TENANT: 'topic:{tenant}.events' })).toMatchObject({
+      KAFKA_BROKERS: ['a:9092', 'b.example:9093', '[::1]:9094'], KAFKA_TOPIC: ['acme.events', 'other.events'], KAFKA_TENANT: 'topic:{tenant}.events',
+    });
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ KAFKA_SASL_MECHANISM: 'plain', KAFKA_USERNAME: 'u' }, 'KAFKA_SASL_MECHANISM needs AGENT_AUDIT_KAFKA_PASSWORD'],
+    [{ KAFKA_USERNAME: 'u' }, 'KAFKA_USERNAME needs AGENT_AUDIT_KAFKA_SASL_MECHANISM'],
+    [{ KAFKA_TLS: 'true', KAFKA_TLS_CERT_FILE: 'c' }, 'KAFKA_TLS_CERT_FILE needs AGENT_AUDIT_KAFKA_TLS_KEY_FILE'],
+    [{ KAFKA_TLS_CA_FILE: 'c' }, 'KAFKA_TLS_CA_FILE needs AGENT_AUDIT_KAFKA_TLS=true'],
+    [{ BUFFER: 'kafka' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_BROKERS'],
+    [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TENANT: 'fixed:acme' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_TENANT=header:agent-audit-tenant'],
+    [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TOPIC: 'a,b' }, 'BUFFER=kafka writes to one topic'],
+  ])('says of %j what is wrong together', (settings, message) => {
+    expect(refusal(Object.fromEntries(Object.entries(settings).map(([name, value]) => [`AGENT_AUDIT_${name}`, value])))).toContain(message);
   });
 
   it('takes the empty text for unset', () => {
@@ -33,6 +53,8 @@ describe('readConfig', () => {
     ['PORT', '65536'], ['PORT', '-1'], ['PORT', '80.5'], ['PORT', 'http'], ['MAX_EVENT_BYTES', '0'], ['MAX_BODY_BYTES', '16MiB'], ['MAX_NESTING', 'NaN'],
     ['CLICKHOUSE_URL', 'localhost:8123'], ['CLICKHOUSE_URL', 'ftp://host'], ['CLICKHOUSE_DATABASE', 'a-b'], ['CLICKHOUSE_DATABASE', '1a'],
     ['ADMIN_KEY', 'too-short-a-secret'], ['ADMIN_KEY', `${'secret'.repeat(6)} with space`], ['ADMIN_KEY', 'ž'.repeat(40)], ['COLLECTOR_ID', 'a b'], ['COLLECTOR_ID', 'a/b'], ['LOG_LEVEL', 'verbose'],
+    ['BUFFER', 'memory'], ['KAFKA_BROKERS', 'kafka'], ['KAFKA_BROKERS', 'a:9092,,b:9092'], ['KAFKA_TOPIC', 'a topic'], ['KAFKA_TLS', 'yes'], ['KAFKA_SASL_MECHANISM', 'oauthbearer'],
+    ['KAFKA_TENANT', 'acme'], ['KAFKA_TENANT', 'fixed:a b'], ['KAFKA_TENANT', 'topic:events'], ['KAFKA_TENANT', 'owner:x'],
   ])('names %s, and keeps %j to itself', (name, value) => {
     const message = refusal({ [`AGENT_AUDIT_${name}`]: value });
     expect(message).toContain(`AGENT_AUDIT_${name}`);
@@ -71,5 +93,10 @@ describe('describeSettings', () => {
     }
     const defaults = Object.fromEntries(settings.filter((setting) => setting.default !== undefined).map((setting) => [setting.variable.slice('AGENT_AUDIT_'.length), setting.default]));
     expect(defaults).toEqual(readConfig({}));
+  });
+
+  it('has every setting in the documentation, and no other, in the same order', () => {
+    const rows = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8').matchAll(/^\| `(AGENT_AUDIT_[A-Z_]+)` \|/gm);
+    expect([...rows].map((row) => row[1])).toEqual(describeSettings().map(({ variable }) => variable));
   });
 });
