@@ -11,6 +11,8 @@ export interface QuarantineOptions {
 }
 
 export interface RefusedEvent {
+  /** How it came in, where it is not the same for all. */
+  readonly origin?: string;
   readonly eventId: string | undefined;
   readonly errors: readonly FieldError[];
   readonly raw: Uint8Array;
@@ -35,8 +37,8 @@ export class Quarantine {
     const { store, collectorId, clock } = this.#options;
     const receivedAtMicros = clock.nowMicros();
     const { columnNames, block } = encodeQuarantine(
-      refused.map(({ eventId, errors, raw }) => ({
-        tenant, quarantineId: randomUUIDv7(), receivedAtMicros, collectorId, origin, eventId: eventId ?? '', errors, raw,
+      refused.map(({ origin: own = origin, eventId, errors, raw }) => ({
+        tenant, quarantineId: randomUUIDv7(), receivedAtMicros, collectorId, origin: own, eventId: eventId ?? '', errors, raw,
       })),
     );
     try {

@@ -2,12 +2,18 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import kafkajs from 'kafkajs';
-import type { Admin, Consumer, ConsumerConfig, KafkaConfig, LogEntry, Producer, SASLOptions } from 'kafkajs';
+import type { Admin, Batch, Consumer, ConsumerConfig, KafkaConfig, LogEntry, Producer, SASLOptions } from 'kafkajs';
 import { ConfigError, type Config } from './config.ts';
 import { gzipCodec, lz4Codec, snappyCodec, zstdCodec } from './kafka-codecs.ts';
 import type { Log } from './log.ts';
 
-export type { Admin, Batch, Consumer, EachBatchPayload, IHeaders, KafkaMessage, Message, Producer } from 'kafkajs';
+export type { Admin, Consumer, EachBatchPayload, IHeaders, KafkaMessage, Message, Producer } from 'kafkajs';
+
+/** What a fetch gave of one partition. */
+export interface FetchedBatch extends Batch {
+  /** Whether the consumer still has the partitions that it had when it fetched this. */
+  readonly isCurrent: () => boolean;
+}
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
 export { CompressionTypes };
@@ -107,7 +113,8 @@ const CHECK_PENDING_MS = 10;
  * minus the present time, which Node 24 warns of and takes for 1 ms, over and over on every idle connection.
  * A request that comes while one has to wait sets it itself (`push`).
  */
-const { prototype: queue } = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as { prototype: RequestQueue };
+const require = createRequire(import.meta.url);
+const { prototype: queue } = require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue };
 queue.scheduleCheckPendingRequests = function scheduleCheckPendingRequests(this: RequestQueue) {
   if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return;
   const throttledMs = this.throttledUntil - Date.now();
@@ -115,4 +122,25 @@ queue.scheduleCheckPendingRequests = function scheduleCheckPendingRequests(this:
     this.throttleCheckTimeoutId = null;
     this.checkPendingRequests();
   }, throttledMs > 0 ? throttledMs : CHECK_PENDING_MS);
+};
+
+interface ConsumerGroup {
+  readonly generationId: number | null;
+  readonly memberId: string | null;
+  fetch(nodeId: string): Promise<(Batch & { isCurrent?: () => boolean })[]>;
+}
+
+/**
+ * One broker's fetch may make kafkajs join the group anew while what another broker gave still waits to be handled. What
+ * was fetched before must not be taken then: the group may resume at an earlier offset, or the partition be another's.
+ */
+const { prototype: group } = require('kafkajs/src/consumer/consumerGroup') as { prototype: ConsumerGroup };
+const { fetch } = group;
+group.fetch = async function fetchOfOneGeneration(this: ConsumerGroup, nodeId) {
+  const { generationId, memberId } = this;
+  const isCurrent = (): boolean => this.generationId === generationId && this.memberId === memberId;
+  const batches = await fetch.call(this, nodeId);
+  if (!isCurrent()) return [];
+  for (const batch of batches) batch.isCurrent = isCurrent;
+  return batches;
 };

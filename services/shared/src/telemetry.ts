@@ -7,6 +7,12 @@ export interface Telemetry {
   insertFailed(): void;
   queued(bytes: number): void;
   engineRestarts(count: number): void;
+  /** Messages of each partition that are not committed yet, all topics together; partitions that are not named have none here. */
+  kafkaLag(byPartition: ReadonlyMap<number, number>): void;
+  kafkaCommitted(): void;
+  kafkaRebalanced(): void;
+  kafkaRestarted(): void;
+  kafkaQuarantined(messages: number): void;
   /** Prometheus text exposition format, and its media type. */
   expose(): Promise<{ text: string; contentType: string }>;
 }
@@ -23,6 +29,11 @@ export function createTelemetry(): Telemetry {
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
   const queued = new Gauge({ name: 'agent_audit_queued_bytes', help: 'Bytes of events that wait to be recorded', registers });
   const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
+  const lag = new Gauge({ name: 'agent_audit_kafka_lag', help: 'Messages of a partition that are not committed yet', labelNames: ['partition'], registers });
+  const commits = new Counter({ name: 'agent_audit_kafka_commits_total', help: 'Commits of offsets', registers });
+  const rebalances = new Counter({ name: 'agent_audit_kafka_rebalances_total', help: 'How often the consumer was given its partitions', registers });
+  const consumerRestarts = new Counter({ name: 'agent_audit_kafka_consumer_restarts_total', help: 'How often the consumer ended by itself or could not start, and was started again', registers });
+  const quarantined = new Counter({ name: 'agent_audit_kafka_quarantined_total', help: 'Messages that were no events', registers });
   return {
     events: (result, count) => events.inc({ result }, count),
     inserted: (seconds, rows) => {
@@ -32,6 +43,14 @@ export function createTelemetry(): Telemetry {
     insertFailed: () => insertFailures.inc(),
     queued: (bytes) => queued.set(bytes),
     engineRestarts: (count) => restarts.set(count),
+    kafkaLag: (byPartition) => {
+      lag.reset();
+      for (const [partition, messages] of byPartition) lag.set({ partition: String(partition) }, messages);
+    },
+    kafkaCommitted: () => commits.inc(),
+    kafkaRebalanced: () => rebalances.inc(),
+    kafkaRestarted: () => consumerRestarts.inc(),
+    kafkaQuarantined: (messages) => quarantined.inc(messages),
     expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
   };
 }

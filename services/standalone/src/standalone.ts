@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { Quarantine, Recorder } from '@agent-audit/collector';
+import { KafkaConsumer, Quarantine, Recorder, StoreSink, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
-import { createTelemetry, KeyRing, startHttpServer, systemClock, type Config, type Log } from '@agent-audit/shared';
+import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, type Clock, type Config, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
 
 export interface Standalone {
@@ -50,12 +50,32 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const app = createApp({ store, keys, recorder, quarantine, config, clock, log, telemetry });
     const server = await startHttpServer(app, config.HOST, config.PORT);
     closing.push(() => server.stop(GRACE_MS));
+    await readFromKafka(config, new StoreSink(recorder, quarantine), { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+async function readFromKafka(
+  config: Config,
+  sink: EventSink,
+  deps: { readonly log: Log; readonly clock: Clock; readonly telemetry: Telemetry },
+  closing: (() => Promise<void>)[],
+): Promise<void> {
+  const kafka = await createKafka(config, deps.log);
+  if (kafka === undefined) return;
+  const consumer = new KafkaConsumer({
+    ...deps, kafka, sink,
+    topics: config.KAFKA_TOPIC,
+    group: config.KAFKA_GROUP,
+    findTenant: tenantFinder(config.KAFKA_TENANT ?? `fixed:${OPERATOR_TENANT}`),
+    limits: { eventBytes: config.MAX_EVENT_BYTES, nesting: config.MAX_NESTING },
+  });
+  consumer.start();
+  closing.push(() => consumer.stop());
 }
 
 async function findStore(
