@@ -1,18 +1,14 @@
 import { EventTape, type IngestAnswer } from '@agent-audit/schemas';
-import { Problem, type Caller, type Clock, type Config, type KeyRing, type Log, type Telemetry } from '@agent-audit/shared';
+import { Problem, type Caller, type Config, type KeyRing } from '@agent-audit/shared';
+import type { EventSink } from './event-sink.ts';
 import type { Rejected } from './intake.ts';
-import type { Quarantine } from './quarantine.ts';
-import { NotRecorded, type Recorder } from './recorder.ts';
+import { NotRecorded } from './recorder.ts';
 
 /** What the collector's routes need. */
 export interface CollectorDeps {
-  readonly recorder: Recorder;
-  readonly quarantine: Quarantine;
+  readonly sink: EventSink;
   readonly keys: KeyRing;
   readonly config: Pick<Config, 'MAX_BODY_BYTES' | 'MAX_EVENT_BYTES' | 'MAX_NESTING'>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly telemetry: Telemetry;
 }
 
 /** Tapes that are not in use: a tape is a megabyte that need not be allocated for every request. */
@@ -20,8 +16,8 @@ const tapes: EventTape[] = [];
 const IDLE_TAPES_MAX = 16;
 
 /**
- * Reads a request's events, records what was accepted, quarantines what was not, and only then answers: 202 when
- * at least one event is recorded, 422 when all were rejected.
+ * Reads a request's events, makes durable what was accepted and what was not, and only then answers: 202 when at least
+ * one event was accepted, 422 when all were rejected.
  *
  * @param read puts the accepted events on the tape and returns the rejected ones
  * @throws Problem `unavailable` when the store does not take them; the caller may repeat the request as it is
@@ -31,12 +27,8 @@ export async function accept(deps: CollectorDeps, caller: Caller, read: (tape: E
   try {
     const rejected = read(tape);
     const accepted = tape.count;
-    // One after the other: the tape is the recorder's until it has answered.
-    await deps.quarantine.keep(caller.tenant, `http:${caller.keyId}`, rejected);
-    const recorded = await deps.recorder.record(caller.tenant, tape);
-    deps.telemetry.events('accepted', recorded.accepted);
-    deps.telemetry.events('duplicate', recorded.duplicates);
-    deps.telemetry.events('rejected', rejected.length);
+    const origin = `http:${caller.keyId}`;
+    const recorded = await deps.sink.record({ tenant: caller.tenant, tape, refused: rejected.map((event) => ({ ...event, origin })) });
     const answer: IngestAnswer = {
       accepted: recorded.accepted,
       duplicates: recorded.duplicates,

@@ -6,6 +6,7 @@ import { postEvents } from './post-events.ts';
 
 export type { CollectorDeps } from './accept.ts';
 export type { EventSink, Recorded, Recording, Refused } from './event-sink.ts';
+export { KafkaBuffer } from './kafka-buffer.ts';
 export { KafkaConsumer } from './kafka-consumer.ts';
 export { tenantFinder } from './kafka-tenant.ts';
 export { Quarantine } from './quarantine.ts';

@@ -33,7 +33,7 @@ describeWithKafka('the consumer', (address) => {
     test = await startTestStore();
     recorder = new Recorder({ store: test.store, collectorId: 'c1', log, clock: systemClock, telemetry });
     await recorder.start();
-    sink = new StoreSink(recorder, new Quarantine({ store: test.store, collectorId: 'c1', clock: systemClock }));
+    sink = new StoreSink(recorder, new Quarantine({ store: test.store, collectorId: 'c1', clock: systemClock }), telemetry);
     kafka = (await createKafka(readConfig({ AGENT_AUDIT_KAFKA_BROKERS: address.at.plain }), log)) as Kafka;
     admin = kafka.admin();
     producer = kafka.producer();

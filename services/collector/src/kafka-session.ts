@@ -4,6 +4,7 @@ import type { EventSink } from './event-sink.ts';
 import { Chunk } from './kafka-chunk.ts';
 import { takeMessage } from './kafka-message.ts';
 import { PartitionProgress } from './kafka-progress.ts';
+import { readRefused } from './kafka-refused.ts';
 import { NOBODYS_TENANT, type FindTenant } from './kafka-tenant.ts';
 
 export interface SessionOptions {
@@ -174,8 +175,11 @@ export class KafkaSession {
     chunk.bytes += value?.length ?? 0;
     const { tenant, error } = findTenant(topic, headers);
     const part = chunk.of(tenant ?? NOBODYS_TENANT);
+    const raw = value ?? Buffer.alloc(0);
+    const before = readRefused(headers);
+    if (before !== undefined && error === undefined) return void part.refused.push({ ...before, raw });
     const poison = error === undefined ? takeMessage(message, part.tape, limits) : { eventId: undefined, errors: [error] };
-    if (poison !== undefined) part.refused.push({ ...poison, origin: `kafka:${topic}/${partition}/${message.offset}`, raw: value ?? Buffer.alloc(0) });
+    if (poison !== undefined) part.refused.push({ ...poison, origin: `kafka:${topic}/${partition}/${message.offset}`, raw });
   }
 
   async #waitForRoom(heartbeat: () => Promise<void>, goesOn: () => boolean): Promise<void> {
@@ -211,12 +215,8 @@ export class KafkaSession {
     const results = await Promise.all(Array.from(chunk.parts, async (part) => {
       for (let attempt = 0; ; attempt++) {
         try {
-          const { accepted, duplicates } = await this.#options.sink.record(part);
-          const { telemetry } = this.#options;
-          telemetry.events('accepted', accepted);
-          telemetry.events('duplicate', duplicates);
-          telemetry.events('rejected', part.refused.length);
-          telemetry.kafkaQuarantined(part.refused.length);
+          await this.#options.sink.record(part);
+          this.#options.telemetry.kafkaQuarantined(part.refused.length);
           return true;
         } catch (error) {
           this.#options.log.warn({ err: error, attempt }, 'messages were not recorded, nor committed; they will be tried again');

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { KafkaConsumer, Quarantine, Recorder, StoreSink, tenantFinder, type EventSink } from '@agent-audit/collector';
+import { KafkaBuffer, KafkaConsumer, Quarantine, Recorder, StoreSink, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
-import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, type Clock, type Config, type Log, type Telemetry } from '@agent-audit/shared';
+import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
 
 export interface Standalone {
@@ -47,10 +47,13 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     await recorder.start();
     closing.push(() => recorder.stop());
     const quarantine = new Quarantine({ store, collectorId, clock });
-    const app = createApp({ store, keys, recorder, quarantine, config, clock, log, telemetry });
+    const stored = new StoreSink(recorder, quarantine, telemetry);
+    const kafka = await createKafka(config, log);
+    const sink = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : stored;
+    const app = createApp({ store, keys, sink, config, clock, log, telemetry });
     const server = await startHttpServer(app, config.HOST, config.PORT);
     closing.push(() => server.stop(GRACE_MS));
-    await readFromKafka(config, new StoreSink(recorder, quarantine), { log, clock, telemetry }, closing);
+    if (kafka !== undefined) readFromKafka(kafka, config, stored, { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };
   } catch (error) {
@@ -59,19 +62,25 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
   }
 }
 
-async function readFromKafka(
+/** Where events that come over HTTP wait for a consumer, here or elsewhere. */
+function bufferIn(kafka: Kafka, config: Config, log: Log, closing: (() => Promise<void>)[]): EventSink {
+  const buffer = new KafkaBuffer({ kafka, topic: config.KAFKA_TOPIC[0] as string, log });
+  closing.push(() => buffer.stop());
+  return buffer;
+}
+
+function readFromKafka(
+  kafka: Kafka,
   config: Config,
   sink: EventSink,
   deps: { readonly log: Log; readonly clock: Clock; readonly telemetry: Telemetry },
   closing: (() => Promise<void>)[],
-): Promise<void> {
-  const kafka = await createKafka(config, deps.log);
-  if (kafka === undefined) return;
+): void {
   const consumer = new KafkaConsumer({
     ...deps, kafka, sink,
     topics: config.KAFKA_TOPIC,
     group: config.KAFKA_GROUP,
-    findTenant: tenantFinder(config.KAFKA_TENANT ?? `fixed:${OPERATOR_TENANT}`),
+    findTenant: tenantFinder(config.KAFKA_TENANT ?? (config.BUFFER === 'kafka' ? `header:${TENANT_HEADER}` : `fixed:${OPERATOR_TENANT}`)),
     limits: { eventBytes: config.MAX_EVENT_BYTES, nesting: config.MAX_NESTING },
   });
   consumer.start();
