@@ -2,9 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchIngest } from './ingest.ts';
+import { benchKafka } from './kafka.ts';
 import { benchTimeline } from './timeline.ts';
 
-/** `npm run bench -- [--only ingest|timeline] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|timeline|kafka] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -40,6 +41,25 @@ if (values.only === undefined || values.only === 'timeline') {
   results['timeline'] = result;
   console.log(`\nTimeline: pages of ${result.page} from ${result.stored} stored events, over HTTP, completeness included`);
   console.table(result.agents);
+}
+
+if (values.only === undefined || values.only === 'kafka') {
+  const result = await benchKafka(Number(values.events), Number(values.rounds));
+  results['kafka'] = result;
+  console.log(`\nKafka: ${result.events} events of ${result.event_bytes} bytes in ${result.partitions} partitions, recorded and committed, against an eachBatch of kafkajs that does nothing`);
+  console.table(
+    result.rounds.map(({ consumer, empty, consumer_cpu_us: ours, empty_cpu_us: theirs }) => ({
+      'recorded events/s': consumer,
+      'empty eachBatch/s': empty,
+      ratio: Number((consumer / empty).toFixed(2)),
+      'CPU us/event: service': ours.service,
+      'engine': ours.engine,
+      'broker': ours.broker,
+      'CPU us/message: kafkajs': theirs.client,
+      'broker ': theirs.broker,
+    })),
+  );
+  console.log(`median ratio: ${result.ratio}`);
 }
 
 await mkdir('bench-results', { recursive: true });
