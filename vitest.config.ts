@@ -13,7 +13,7 @@ export default defineConfig({
     // Beside what people read, counts for continuous integration.
     ...(process.env['VITEST_JSON'] === undefined ? {} : { reporters: ['default', ['json', { outputFile: process.env['VITEST_JSON'] }]] }),
     projects: [
-      { test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, ...Object.values(needs)] } },
+      { test: { name: 'unit', testTimeout: 30_000, include: ['**/*.test.ts'], exclude: [...exclude, ...Object.values(needs)] } },
       { test: { name: 'clickhouse', include: [needs.clickhouse], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },
       { test: { name: 'e2e', include: [needs.e2e], exclude, testTimeout: 120_000, hookTimeout: 60_000 } },
       // One broker for all of them; the first run on a machine downloads it.

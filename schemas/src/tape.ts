@@ -77,7 +77,7 @@ export class EventTape {
 
   /** Takes all events off. */
   clear(): void {
-    this.#leaves = 0;
+    this.#rewind(0);
     this.#listed = 0;
     this.#count = 0;
     this.#raw.length = 0;
@@ -101,7 +101,7 @@ export class EventTape {
         this.#push(frame, bytes, bytes, start, end);
         return undefined;
       }
-      this.#leaves = frame;
+      this.#rewind(frame);
       this.#listed = listed;
     }
     const result = readEvent(bytes, start, end, limits);
@@ -119,6 +119,12 @@ export class EventTape {
     this.#count++;
   }
 
+  /** Gives back the frames from `leaves` on. What is not in use is all zeros: once for all costs less than frame by frame. */
+  #rewind(leaves: number): void {
+    this.ints.fill(0, leaves * 2, this.#leaves * 2);
+    this.#leaves = leaves;
+  }
+
   /** Room for a frame of `leaves`, all absent. */
   #allot(leaves: number): number {
     const frame = this.#leaves;
@@ -131,7 +137,6 @@ export class EventTape {
       floats.set(this.floats);
       this.floats = floats;
     }
-    this.ints.fill(0, frame * 2, this.#leaves * 2);
     return frame;
   }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { KafkaConsumer, Quarantine, Recorder, StoreSink, tenantFinder } from '@agent-audit/collector';
+import { KafkaConsumer, Recorder, tenantFinder } from '@agent-audit/collector';
 import { migrate, Store } from '@agent-audit/queries';
 import { createKafka, createLog, createTelemetry, readConfig, systemClock, type Admin, type Kafka } from '@agent-audit/shared';
 import { startKafkaBroker } from '../support/kafka-broker.ts';
@@ -40,14 +40,13 @@ export async function benchKafka(events: number, rounds: number): Promise<KafkaR
   const dir = await mkdtemp(join(tmpdir(), 'agent-audit-bench-'));
   const log = createLog('silent', 'bench');
   const broker = await startKafkaBroker();
-  const engine = await startEmbeddedClickHouse({ dataDir: dir });
+  const engine = await startEmbeddedClickHouse({ dataDir: join(dir, 'clickhouse') });
   const options = { url: engine.url, username: engine.username, password: engine.password, database: 'agent_audit' };
   await migrate(options);
   const store = new Store(options);
   const telemetry = createTelemetry();
-  const recorder = new Recorder({ store, collectorId: 'bench', log, clock: systemClock, telemetry });
+  const recorder = new Recorder({ store, collectorId: 'bench', folder: join(dir, 'segments'), maxBytes: 32 * 1024 ** 3, reserveBytes: 0, log, clock: systemClock, telemetry });
   await recorder.start();
-  const sink = new StoreSink(recorder, new Quarantine({ store, collectorId: 'bench', clock: systemClock }), telemetry);
   const kafka = (await createKafka(readConfig({ AGENT_AUDIT_KAFKA_BROKERS: broker.at.plain }), log)) as Kafka;
   const admin = kafka.admin();
   try {
@@ -68,7 +67,7 @@ export async function benchKafka(events: number, rounds: number): Promise<KafkaR
       const kafkaLag = (left: ReadonlyMap<number, number>): void => void (left.size === PARTITIONS && left.values().every((messages) => messages === 0) && done.resolve());
       const consumer = new KafkaConsumer({
         // A tenant of its own, so that each round records what is new.
-        kafka: notingJoin(kafka, joined.resolve), topics: [TOPIC], group, findTenant: tenantFinder(`fixed:round-${round}`), sink, log, clock: systemClock, telemetry: { ...telemetry, kafkaLag },
+        kafka: notingJoin(kafka, joined.resolve), topics: [TOPIC], group, findTenant: tenantFinder(`fixed:round-${round}`), sink: recorder, log, clock: systemClock, telemetry: { ...telemetry, kafkaLag },
         limits: { eventBytes: 262_144, nesting: 64 },
       });
       const consumerCpu = cpuMeter({ service: process.pid, engine: engine.pid, broker: broker.pid }, events);

@@ -1,17 +1,20 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchAway } from './away.ts';
 import { benchIngest } from './ingest.ts';
 import { benchKafka } from './kafka.ts';
+import { benchLatency, benchSingles } from './latency.ts';
 import { benchTimeline } from './timeline.ts';
 
-/** `npm run bench -- [--only ingest|timeline|kafka] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     events: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '5' },
     stored: { type: 'string', default: '10000000' },
+    minutes: { type: 'string', default: '1' },
   },
 });
 
@@ -20,20 +23,22 @@ const results: Record<string, unknown> = { at: new Date().toISOString(), node: p
 if (values.only === undefined || values.only === 'ingest') {
   const result = await benchIngest(Number(values.events), Number(values.rounds));
   results['ingest'] = result;
-  console.log(`\nIngest: ${result.events} events of ${result.event_bytes} bytes a round, POST /v1/events with NDJSON of 500, against client.insert as JSONEachRow`);
+  console.log(`\nIngest: ${result.events} events of ${result.event_bytes} bytes a round, POST /v1/events with NDJSON of 500; the same rows as JSONEachRow`);
   console.table(
-    result.rounds.map(({ post, jsoneachrow, post_cpu_us: ours, jsoneachrow_cpu_us: theirs }) => ({
-      'POST events/s': post,
-      'JSONEachRow rows/s': jsoneachrow,
-      ratio: Number((post / jsoneachrow).toFixed(2)),
+    result.rounds.map(({ acknowledged, stored, client_insert: client, bare_insert: bare, stored_cpu_us: ours, bare_cpu_us: theirs }) => ({
+      'acknowledged/s': acknowledged,
+      'stored/s': stored,
+      'client.insert/s': client,
+      'bare INSERT/s': bare,
+      'stored : client': Number((stored / client).toFixed(2)),
+      'stored : bare': Number((stored / bare).toFixed(2)),
       'CPU us/event: service': ours.service,
       'engine': ours.engine,
       'load': ours.load,
-      'CPU us/row: client': theirs.client,
-      'engine ': theirs.engine,
+      'CPU us/row, bare: engine': theirs.engine,
     })),
   );
-  console.log(`median ratio: ${result.ratio}`);
+  console.log(`medians: ${result.stored_to_client_insert} x client.insert, ${result.stored_to_bare_insert} x a bare INSERT`);
 }
 
 if (values.only === undefined || values.only === 'timeline') {
@@ -41,6 +46,20 @@ if (values.only === undefined || values.only === 'timeline') {
   results['timeline'] = result;
   console.log(`\nTimeline: pages of ${result.page} from ${result.stored} stored events, over HTTP, completeness included`);
   console.table(result.agents);
+}
+
+if (values.only === undefined || values.only === 'latency') {
+  const result = await benchLatency();
+  results['latency'] = result;
+  console.log('\nLatency at half of the highest rate, NDJSON of 500');
+  console.table(result);
+}
+
+if (values.only === undefined || values.only === 'singles') {
+  const result = await benchSingles(Number(values.rounds));
+  results['singles'] = result;
+  console.log('\nOne event a request, against a bare hono route');
+  console.table(result);
 }
 
 if (values.only === undefined || values.only === 'kafka') {
@@ -60,6 +79,14 @@ if (values.only === undefined || values.only === 'kafka') {
     })),
   );
   console.log(`median ratio: ${result.ratio}`);
+}
+
+// Minutes, so only when it is asked for.
+if (values.only === 'away') {
+  const result = await benchAway(Number(values.minutes));
+  results['away'] = result;
+  console.log(`\nClickHouse away for ${values.minutes} minutes at half of the highest rate`);
+  console.table(result);
 }
 
 await mkdir('bench-results', { recursive: true });

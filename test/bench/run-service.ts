@@ -10,12 +10,18 @@ export interface BenchService {
   readonly key: string;
   readonly engine: EmbeddedClickHouse;
   readonly database: string;
+  /** The service's data folder. */
+  readonly dir: string;
   readonly pid: number | undefined;
   stop(): Promise<void>;
 }
 
-/** The real service in a process of its own, on an engine that the benchmark may speak to as well. */
-export async function runService(): Promise<BenchService> {
+/**
+ * The real service in a process of its own, on an engine that the benchmark may speak to as well.
+ *
+ * @param by the address at which the service is to find the engine
+ */
+export async function runService(by: (engineUrl: string) => Promise<string> = async (url) => url): Promise<BenchService> {
   const dir = await mkdtemp(join(tmpdir(), 'agent-audit-bench-'));
   const engine = await startEmbeddedClickHouse({ dataDir: join(dir, 'clickhouse') });
   const key = 'bench-key-'.padEnd(40, 'x');
@@ -26,7 +32,7 @@ export async function runService(): Promise<BenchService> {
       AGENT_AUDIT_PORT: '0',
       AGENT_AUDIT_DATA_DIR: dir,
       AGENT_AUDIT_ADMIN_KEY: key,
-      AGENT_AUDIT_CLICKHOUSE_URL: engine.url,
+      AGENT_AUDIT_CLICKHOUSE_URL: await by(engine.url),
       AGENT_AUDIT_CLICKHOUSE_USER: engine.username,
       AGENT_AUDIT_CLICKHOUSE_PASSWORD: engine.password,
       AGENT_AUDIT_CLICKHOUSE_DATABASE: database,
@@ -45,7 +51,7 @@ export async function runService(): Promise<BenchService> {
     service.once('exit', () => reject(new Error(`the service ended: ${said}`)));
   });
   return {
-    url, key, engine, database, pid: service.pid,
+    url, key, engine, database, dir, pid: service.pid,
     stop: async () => {
       const gone = once(service, 'exit');
       service.kill('SIGTERM');

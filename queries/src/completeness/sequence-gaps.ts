@@ -36,6 +36,9 @@ const NEIGHBOURS = `
   SELECT emitter, min(bitmapMin(present)) AS first, first AS last, [] AS numbers
   FROM (${PRESENT} AND bucket > {last_bucket: UInt64} ${GROUP}) GROUP BY emitter`;
 
+/** Only names what the optimizer would find by itself, later. */
+const SETTINGS = { preferred_optimize_projection_name: 'emitter_sequences', optimize_use_implicit_projections: 0, use_skip_indexes: 0 } as const;
+
 const Row = z.object({
   emitter: z.string(),
   first: z.coerce.number(),
@@ -62,9 +65,9 @@ async function addGaps(store: Store, tenant: string, spans: readonly SequenceSpa
     first_bucket: Math.floor(Math.min(...spans.map((span) => span.first)) / BUCKET),
     last_bucket: Math.floor(Math.max(...spans.map((span) => span.last)) / BUCKET),
   };
-  let rows = await store.select(SQL, params, Row);
+  let rows = await store.select(SQL, params, Row, SETTINGS);
   // Asked for only where no neighbour is in sight: elsewhere the nearest number is known already.
-  if (!spans.every((span) => hasNeighbours(rows, span))) rows = rows.concat(await store.select(NEIGHBOURS, params, Row));
+  if (!spans.every((span) => hasNeighbours(rows, span))) rows = rows.concat(await store.select(NEIGHBOURS, params, Row, SETTINGS));
   const runs = Map.groupBy(rows.toSorted((a, b) => a.first - b.first), (row) => row.emitter);
   for (const span of spans) {
     const present = (runs.get(span.emitter) ?? []).flatMap((row) => (row.numbers.length === 0 ? [[row.first, row.last] as const] : toRuns(row.numbers)));

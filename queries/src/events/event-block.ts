@@ -8,6 +8,7 @@ import { timeFlags } from './flags.ts';
 /** What the recorder says of an event on its way into the table `events`. */
 export interface EventRow {
   readonly tenant: string;
+  /** Counted from the base that `finish` is given for the tenant, or from 0. */
   readonly logIndex: number;
   /** Flags that only the recorder knows; those about time are added here. */
   readonly flags: number;
@@ -107,6 +108,8 @@ export class EventBlockEncoder {
   readonly #columns = newColumns();
   readonly columnNames: readonly string[] = Object.keys(this.#columns);
   #rows = 0;
+  /** Rows of one tenant in a row: where they begin. */
+  readonly #runs: { readonly tenant: string; readonly from: number }[] = [];
 
   readonly #strings = this.#copied({
     event_id: '/event_id',
@@ -165,6 +168,7 @@ export class EventBlockEncoder {
     const receivedAtSeconds = Math.floor(row.receivedAtMicros / 1_000_000);
     const seconds = tape.floats[frame + LEAF.time] as number;
 
+    if (this.#runs.at(-1)?.tenant !== row.tenant) this.#runs.push({ tenant: row.tenant, from: this.#rows });
     to.tenant.append(row.tenant);
     to.received_at.append(receivedAtSeconds, row.receivedAtMicros - receivedAtSeconds * 1_000_000);
     to.collector_id.append(origin.collectorId);
@@ -192,8 +196,10 @@ export class EventBlockEncoder {
    * The rows so far as one block; the encoder is empty afterwards.
    *
    * @param out where the block is put; it must not be used again before the block has been sent
+   * @param base by tenant, what is added to the log positions of the rows
    */
-  finish(out = new ByteBuffer(0)): Buffer {
+  finish(out = new ByteBuffer(0), base: ReadonlyMap<string, number> = new Map()): Buffer {
+    this.#runs.forEach(({ tenant, from }, i) => this.#columns.log_index.raise(from, this.#runs[i + 1]?.from ?? this.#rows, base.get(tenant) ?? 0));
     const block = encodeBlock(this.#columns, this.#rows, out);
     this.discard();
     return block;
@@ -203,6 +209,7 @@ export class EventBlockEncoder {
   discard(): void {
     for (const column of Object.values(this.#columns)) column.clear();
     this.#rows = 0;
+    this.#runs.length = 0;
   }
 
   #appendDelegation(tape: EventTape, frame: number, source: Uint8Array): void {

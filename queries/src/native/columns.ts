@@ -123,6 +123,16 @@ export class UInt64Column extends Fixed64Column {
   appendBigInt(value: bigint): void {
     this.putBigInt(value);
   }
+
+  /** Adds to the values of the rows [from, to); the sums, too, are at most 2^53 - 1. */
+  raise(from: number, to: number, by: number): void {
+    for (let at = from * 2; at < to * 2; at += 2) {
+      const sum = (this.words[at] as number) + (this.words[at + 1] as number) * WORD + by;
+      const high = Math.floor(sum / WORD);
+      this.words[at] = sum - high * WORD;
+      this.words[at + 1] = high;
+    }
+  }
 }
 
 /** DateTime64(precision, 'UTC'): an Int64 count of 10^-precision seconds since the Unix epoch. */

@@ -1,36 +1,42 @@
-import type { EventTape, FieldError } from '@agent-audit/schemas';
+import type { EventTape } from '@agent-audit/schemas';
+import type { Refused } from './segments/format.ts';
 
-/** An event that cannot be recorded, on its way to quarantine. */
-export interface Refused {
-  /** How it came in, such as `http:<key id>` or `kafka:<topic>/<partition>/<offset>`. */
-  readonly origin: string;
-  /** Where one could be read. */
-  readonly eventId: string | undefined;
-  readonly errors: readonly FieldError[];
-  readonly raw: Uint8Array;
-}
-
-/** What came in together for one tenant. */
+/** What one request, or the messages of one tenant in one batch, brought. */
 export interface Recording {
   readonly tenant: string;
+  /** The events that were accepted. */
   readonly tape: EventTape;
+  /** The events that were not, for the quarantine. */
   readonly refused: readonly Refused[];
+  /** Milliseconds to wait until the events can be found in answers. */
+  readonly waitMs?: number;
 }
 
-export interface Recorded {
-  /** Events that are new, conflicts included. */
+export interface RecordResult {
+  /** Events that are new, conflicts included. While ClickHouse is away, also those that may turn out to be repeats. */
   readonly accepted: number;
   /** Events that were recorded before with the same bytes. */
   readonly duplicates: number;
 }
 
-/** Where events become durable. */
+/** Where events go in. */
 export interface EventSink {
   /**
-   * Resolves only when all of it is on disk, the refused included; nothing may be acknowledged before. Until it settles
-   * the tape and the bytes it points to are the sink's.
+   * To be awaited, again and again until it gives undefined, before events are read for `record`: so senders are slowed
+   * down to the pace at which events can be stored.
    *
-   * @throws NotRecorded when it cannot take it now; repeating the same recording is safe
+   * @param sinceMs when the waiting began: it has an end
    */
-  record(recording: Recording): Promise<Recorded>;
+  room(sinceMs: number): Promise<void> | undefined;
+
+  /**
+   * Takes events in, those that were refused included. Copies what it needs before it returns: the tape and the
+   * bytes behind it are free at once.
+   *
+   * The promise resolves only when every one of them is durable: callers must not acknowledge anything before. When
+   * it rejects, some may still have been taken in: repeating the request is safe and tells them as duplicates.
+   *
+   * @throws NotRecorded when they cannot be taken in now
+   */
+  record(recording: Recording): Promise<RecordResult>;
 }

@@ -16,12 +16,14 @@ export function importCloudTrail(deps: CollectorDeps): Hono<AuthEnv> {
   const limits = { eventBytes: deps.config.MAX_EVENT_BYTES, nesting: deps.config.MAX_NESTING };
   return new Hono<AuthEnv>().post('/v1/import/cloudtrail', requireScope(deps.keys, 'events:write'), async (c) => {
     const body = await readBody(c, deps.config.MAX_BODY_BYTES);
+    let records: Uint8Array[];
     try {
-      const records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
-      return await accept(deps, c.get('caller'), (tape) => mapRecords(records, limits, tape));
-    } finally {
+      records = splitRecords(await gunzipped(body.bytes, deps.config.MAX_BODY_BYTES), NDJSON_TYPES.has(mediaType(c.req.header('content-type'))), limits.nesting);
+    } catch (error) {
       body.release();
+      throw error;
     }
+    return accept(deps, c.get('caller'), body, c.req.header('prefer'), (tape) => mapRecords(records, limits, tape));
   });
 }
 

@@ -5,13 +5,12 @@ import { importCloudTrail } from './import-cloudtrail.ts';
 import { postEvents } from './post-events.ts';
 
 export type { CollectorDeps } from './accept.ts';
-export type { EventSink, Recorded, Recording, Refused } from './event-sink.ts';
+export type { EventSink, Recording, RecordResult } from './event-sink.ts';
 export { KafkaBuffer } from './kafka-buffer.ts';
 export { KafkaConsumer } from './kafka-consumer.ts';
 export { tenantFinder } from './kafka-tenant.ts';
-export { Quarantine } from './quarantine.ts';
-export { Recorder } from './recorder.ts';
-export { StoreSink } from './store-sink.ts';
+export { NotRecorded } from './not-recorded.ts';
+export { Recorder, type RecorderState } from './recorder.ts';
 
 /** The routes over which events come in. */
 export function collectorRoutes(deps: CollectorDeps): Hono<AuthEnv> {

@@ -1,8 +1,8 @@
 import { CompressionTypes, Problem, TENANT_HEADER, type Kafka, type Log, type Message, type Producer } from '@agent-audit/shared';
 import { eventIdAt } from './event-id.ts';
-import type { EventSink, Recorded, Recording } from './event-sink.ts';
+import type { EventSink, Recording, RecordResult } from './event-sink.ts';
 import { refusedHeaders } from './kafka-refused.ts';
-import { NotRecorded } from './recorder.ts';
+import { NotRecorded } from './not-recorded.ts';
 
 export interface KafkaBufferOptions {
   readonly kafka: Kafka;
@@ -36,14 +36,21 @@ export class KafkaBuffer implements EventSink {
     this.#producer = options.kafka.producer();
   }
 
-  async record(recording: Recording): Promise<Recorded> {
+  /** Brokers that cannot keep up answer late, and are asked no more than `QUEUE_BYTES` at a time. */
+  room(): undefined {
+    return undefined;
+  }
+
+  async record(recording: Recording): Promise<RecordResult> {
+    const accepted = recording.tape.count;
+    // No await before this: the bytes are somebody else's as soon as this returns.
     const { requests, bytes } = requestsOf(recording);
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUE_BYTES) throw new NotRecorded('too many events wait for Kafka');
     this.#queuedBytes += bytes;
     try {
       await this.#connect();
       const { topic } = this.#options;
-      // All of them to their end: until then kafkajs reads the bytes, which are somebody else's as soon as this returns.
+      // All of them to their end: until then they take up memory.
       const sent = await Promise.allSettled(requests.map((messages) => this.#producer.send({ topic, acks: ACKS_ALL, compression: CompressionTypes.ZSTD, messages })));
       for (const result of sent) if (result.status === 'rejected') throw result.reason;
     } catch (error) {
@@ -51,7 +58,7 @@ export class KafkaBuffer implements EventSink {
     } finally {
       this.#queuedBytes -= bytes;
     }
-    return { accepted: recording.tape.count, duplicates: 0 };
+    return { accepted, duplicates: 0 };
   }
 
   async stop(): Promise<void> {
@@ -78,7 +85,7 @@ export class KafkaBuffer implements EventSink {
   }
 }
 
-/** The messages of a recording, as many to a request as fit. */
+/** The messages of a recording with bytes of their own, as many to a request as fit. */
 function requestsOf({ tenant, tape, refused }: Recording): { requests: Message[][]; bytes: number } {
   const requests: Message[][] = [];
   let bytes = 0;
@@ -94,13 +101,11 @@ function requestsOf({ tenant, tape, refused }: Recording): { requests: Message[]
   };
   const headers = { [TENANT_HEADER]: tenant };
   for (let i = 0; i < tape.count; i++) {
-    add({ key: `${tenant}/${eventIdAt(tape, i)}`, value: asBuffer(tape.raw(i)), headers }, tape.rawBytes(i) + OVERHEAD_BYTES);
+    add({ key: `${tenant}/${eventIdAt(tape, i)}`, value: Buffer.from(tape.raw(i)), headers }, tape.rawBytes(i) + OVERHEAD_BYTES);
   }
   for (const event of refused) {
     const why = refusedHeaders(event);
-    add({ value: asBuffer(event.raw), headers: { ...headers, ...why } }, event.raw.length + JSON.stringify(why).length + OVERHEAD_BYTES);
+    add({ value: Buffer.from(event.raw), headers: { ...headers, ...why } }, event.raw.length + JSON.stringify(why).length + OVERHEAD_BYTES);
   }
   return { requests, bytes };
 }
-
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

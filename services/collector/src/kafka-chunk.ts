@@ -1,5 +1,6 @@
 import { EventTape } from '@agent-audit/schemas';
-import type { Recording, Refused } from './event-sink.ts';
+import type { Recording } from './event-sink.ts';
+import type { Refused } from './segments/format.ts';
 
 /** What is recorded as one: large enough that an insert is worth it, small enough that several are under way. */
 const CHUNK_MESSAGES = 4_000;
@@ -38,7 +39,7 @@ export class Chunk {
     return this.messages >= CHUNK_MESSAGES || this.bytes >= CHUNK_BYTES || this.#parts.size >= CHUNK_TENANTS;
   }
 
-  /** Gives the tapes back; only once nothing reads them any more. */
+  /** Gives the tapes back; only once it need not be recorded again. */
   release(): void {
     for (const { tape } of this.#parts.values()) {
       tape.clear();

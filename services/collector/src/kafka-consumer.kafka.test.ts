@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { AuditEvent } from '@agent-audit/schemas';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EventTape, type AuditEvent } from '@agent-audit/schemas';
 import { createKafka, createLog, createTelemetry, readConfig, systemClock, type Admin, type Kafka, type Producer } from '@agent-audit/shared';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -11,9 +14,8 @@ import { until } from '../../../test/support/until.ts';
 import type { EventSink } from './event-sink.ts';
 import { KafkaConsumer } from './kafka-consumer.ts';
 import { tenantFinder } from './kafka-tenant.ts';
-import { Quarantine } from './quarantine.ts';
-import { NotRecorded, Recorder } from './recorder.ts';
-import { StoreSink } from './store-sink.ts';
+import { NotRecorded } from './not-recorded.ts';
+import { Recorder } from './recorder.ts';
 
 const log = createLog('silent', 'test');
 const text = (events: readonly AuditEvent[]): string[] => events.map((event) => JSON.stringify(event));
@@ -21,6 +23,7 @@ const many = (count: number, prefix: string): AuditEvent[] => Array.from({ lengt
 
 describeWithKafka('the consumer', (address) => {
   let test: TestStore;
+  let folder: string;
   let recorder: Recorder;
   let sink: EventSink;
   let kafka: Kafka;
@@ -31,9 +34,10 @@ describeWithKafka('the consumer', (address) => {
 
   beforeAll(async () => {
     test = await startTestStore();
-    recorder = new Recorder({ store: test.store, collectorId: 'c1', log, clock: systemClock, telemetry });
+    folder = await mkdtemp(join(tmpdir(), 'agent-audit-segments-'));
+    recorder = new Recorder({ store: test.store, collectorId: 'c1', folder, maxBytes: 1024 ** 3, reserveBytes: 0, log, clock: systemClock, telemetry });
     await recorder.start();
-    sink = new StoreSink(recorder, new Quarantine({ store: test.store, collectorId: 'c1', clock: systemClock }), telemetry);
+    sink = recorder;
     kafka = (await createKafka(readConfig({ AGENT_AUDIT_KAFKA_BROKERS: address.at.plain }), log)) as Kafka;
     admin = kafka.admin();
     producer = kafka.producer();
@@ -50,6 +54,7 @@ describeWithKafka('the consumer', (address) => {
     await admin.disconnect();
     await recorder.stop();
     await test[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
   });
 
   /** A tenant and a topic that no other test uses. */
@@ -67,8 +72,17 @@ describeWithKafka('the consumer', (address) => {
     return consumer;
   };
 
-  const recorded = async (tenant: string): Promise<string[]> =>
-    (await test.store.select('SELECT raw FROM events WHERE tenant = {tenant: String} ORDER BY log_index', { tenant }, z.object({ raw: z.string() }))).map(({ raw }) => raw);
+  /** Resolves when all that was taken in before is in ClickHouse: segments are stored in order. */
+  const settled = async (): Promise<void> => {
+    const tape = new EventTape();
+    tape.take(Buffer.from(JSON.stringify(toolCall({ event_id: randomUUID() }))));
+    await recorder.record({ tenant: 'marker', tape, refused: [], waitMs: 20_000 });
+  };
+
+  const recorded = async (tenant: string): Promise<string[]> => {
+    await settled();
+    return (await test.store.select('SELECT raw FROM events WHERE tenant = {tenant: String} ORDER BY log_index', { tenant }, z.object({ raw: z.string() }))).map(({ raw }) => raw);
+  };
 
   const quarantined = (tenant: string): Promise<{ origin: string; event_id: string; raw: string; errors: string }[]> =>
     test.store.select('SELECT origin, event_id, raw, errors FROM quarantine WHERE tenant = {tenant: String} ORDER BY origin', { tenant }, z.object({ origin: z.string(), event_id: z.string(), raw: z.string(), errors: z.string() }));
@@ -152,6 +166,7 @@ describeWithKafka('the consumer', (address) => {
     let refusals = 0;
     let refusing = true;
     consume([topic], `fixed:${tenant}`, {
+      room: () => undefined,
       record: async (recording) => {
         if (!refusing) return sink.record(recording);
         refusals++;
@@ -172,6 +187,7 @@ describeWithKafka('the consumer', (address) => {
     let stored = false;
     // Recorded, but never told so: as when the process dies in between.
     const first = consume([topic], `fixed:${tenant}`, {
+      room: () => undefined,
       record: async (recording) => {
         await sink.record(recording);
         stored = true;
@@ -217,7 +233,7 @@ describeWithKafka('the consumer', (address) => {
     const { tenant, topic } = await fresh();
     await producer.send({ topic, messages: text(many(5, 'lag')).map((value) => ({ value })) });
     const held = Promise.withResolvers<void>();
-    consume([topic], `fixed:${tenant}`, { record: (recording) => held.promise.then(() => sink.record(recording)) });
+    consume([topic], `fixed:${tenant}`, { room: () => undefined, record: (recording) => held.promise.then(() => sink.record(recording)) });
     const lag = async (): Promise<string | undefined> => /^agent_audit_kafka_lag\{partition="0"\} (\d+)$/m.exec((await telemetry.expose()).text)?.[1];
     await until(lag, (messages) => messages === '5');
     held.resolve();

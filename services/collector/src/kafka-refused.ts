@@ -1,7 +1,7 @@
 import type { FieldError } from '@agent-audit/schemas';
 import type { IHeaders } from '@agent-audit/shared';
 import { z } from 'zod';
-import type { Refused } from './event-sink.ts';
+import type { Refused } from './segments/format.ts';
 
 /** Marks a message that is no event but what was refused as one, on its way to quarantine; says why as JSON. */
 const REFUSED_HEADER = 'agent-audit-refused';

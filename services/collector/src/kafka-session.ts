@@ -183,8 +183,14 @@ export class KafkaSession {
   }
 
   async #waitForRoom(heartbeat: () => Promise<void>, goesOn: () => boolean): Promise<void> {
+    const { sink, clock } = this.#options;
     while (this.#inFlightBytes >= IN_FLIGHT_BYTES && goesOn()) {
-      await Promise.race([this.#chunkDone.promise, this.#options.clock.sleep(HEARTBEAT_MS)]);
+      await Promise.race([this.#chunkDone.promise, clock.sleep(HEARTBEAT_MS)]);
+      await heartbeat();
+    }
+    const since = clock.nowMs();
+    for (let room = sink.room(since); room !== undefined && goesOn(); room = sink.room(since)) {
+      await Promise.race([room, clock.sleep(HEARTBEAT_MS)]);
       await heartbeat();
     }
   }
@@ -215,8 +221,12 @@ export class KafkaSession {
     const results = await Promise.all(Array.from(chunk.parts, async (part) => {
       for (let attempt = 0; ; attempt++) {
         try {
-          await this.#options.sink.record(part);
-          this.#options.telemetry.kafkaQuarantined(part.refused.length);
+          const { sink, telemetry } = this.#options;
+          const { accepted, duplicates } = await sink.record(part);
+          telemetry.events('accepted', accepted);
+          telemetry.events('duplicate', duplicates);
+          telemetry.events('rejected', part.refused.length);
+          telemetry.kafkaQuarantined(part.refused.length);
           return true;
         } catch (error) {
           this.#options.log.warn({ err: error, attempt }, 'messages were not recorded, nor committed; they will be tried again');

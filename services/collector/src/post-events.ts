@@ -9,10 +9,6 @@ export function postEvents(deps: CollectorDeps): Hono<AuthEnv> {
   const limits = { eventBytes: deps.config.MAX_EVENT_BYTES, nesting: deps.config.MAX_NESTING };
   return new Hono<AuthEnv>().post('/v1/events', requireScope(deps.keys, 'events:write'), async (c) => {
     const body = await readBody(c, deps.config.MAX_BODY_BYTES);
-    try {
-      return await accept(deps, c.get('caller'), (tape) => readEvents(body.bytes, c.req.header('content-type'), limits, tape));
-    } finally {
-      body.release();
-    }
+    return accept(deps, c.get('caller'), body, c.req.header('prefer'), (tape) => readEvents(body.bytes, c.req.header('content-type'), limits, tape));
   });
 }

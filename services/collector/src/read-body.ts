@@ -20,7 +20,7 @@ const UNREAD = { connection: 'close' };
 
 export interface Body {
   readonly bytes: Buffer;
-  /** Gives the memory back; nobody may look at `bytes` any more. */
+  /** Gives the memory back; nobody may look at `bytes` any more. Once is enough. */
   release(): void;
 }
 
@@ -69,7 +69,14 @@ async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number): 
     pool.give(buffer);
     throw error;
   }
-  return { bytes: buffer.subarray(0, length), release: () => pool.give(buffer) };
+  let given = false;
+  return {
+    bytes: buffer.subarray(0, length),
+    release: () => {
+      if (!given) pool.give(buffer);
+      given = true;
+    },
+  };
 }
 
 /**

@@ -1,399 +1,302 @@
-import { hash, randomUUIDv7 } from 'node:crypto';
-import { ByteBuffer, countSegment, EventBlockEncoder, findRecorded, FLAG_BITS, ID_HASH_BYTES, logSizes, recordedIdHashes, StoreError, type Store } from '@agent-audit/queries';
-import { eventLayout, type EventTape } from '@agent-audit/schemas';
+import { EventBlockEncoder, logSizes, type Store } from '@agent-audit/queries';
+import type { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
-import { SeenIds } from './seen-ids.ts';
-
-export interface RecordResult {
-  /** Events that are new, conflicts included. */
-  readonly accepted: number;
-  /** Events that were recorded before with the same bytes. */
-  readonly duplicates: number;
-}
-
-/** The record cannot take events now; nothing of the request was acknowledged, and it may be repeated as it is. */
-export class NotRecorded extends Error {
-  override readonly name = 'NotRecorded';
-}
+import type { EventSink, Recording, RecordResult } from './event-sink.ts';
+import { Inserter } from './inserter.ts';
+import { KnownIds } from './known-ids.ts';
+import { NotRecorded } from './not-recorded.ts';
+import { OtherCollectors } from './other-collectors.ts';
+import { findDoubtful } from './read-segment.ts';
+import { leftSegment, newSegment, type Receipt, type Segment } from './segment.ts';
+import { withQuarantineIds, writeRecord, type QuarantinedRecord } from './segments/format.ts';
+import { Journal } from './segments/journal.ts';
+import type { Disk } from './segments/disk.ts';
 
 export interface RecorderOptions {
   readonly store: Store;
   readonly collectorId: string;
+  /** For the segments. */
+  readonly folder: string;
+  /** Bytes that segments may take up on disk. */
+  readonly maxBytes: number;
+  /** Bytes of that disk that are left to others. */
+  readonly reserveBytes: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** How long one insert is repeated while ClickHouse does not take it, in milliseconds. */
-  readonly patienceMs?: number;
+  readonly disk?: Disk;
 }
 
-interface Waiter {
-  readonly bytes: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** What becomes one insert, one block and one part. */
-interface Segment {
-  readonly id: string;
-  readonly waiters: Waiter[];
-  readonly firstReceivedAtMicros: number;
-  lastReceivedAtMicros: number;
-  rows: number;
-  bytes: number;
-}
-
-interface SealedSegment extends Segment {
-  readonly block: Buffer;
-  /** What `block` is a view of. */
-  readonly buffer: ByteBuffer;
-}
-
-/** A request with ids that may be known. */
-interface Doubtful {
-  readonly tenant: string;
-  readonly tape: EventTape;
-  readonly bytes: number;
-  readonly resolve: (result: Promise<RecordResult>) => void;
-  readonly reject: (error: Error) => void;
+export interface RecorderState {
+  /** Why nothing is taken in, if so. */
+  readonly refusing: string | undefined;
+  /** Sealed segments that are not in ClickHouse yet. */
+  readonly waiting: number;
 }
 
 const SEGMENT_ROWS = 32_000;
 const SEGMENT_BYTES = 32 * 1024 * 1024;
-/** Bytes of events taken in and not yet recorded; beyond it, requests are refused. */
-const QUEUE_BYTES = 128 * 1024 * 1024;
-const IDLE_BUFFERS_MAX = 2;
-const PATIENCE_MS = 30_000;
-/** Ids per lookup; they travel in one parameter, of which ClickHouse takes 128 KiB. */
-const LOOKUP_IDS = 500;
+/** Between two segments that are not full: more of them would only be merged again. */
+const SEAL_MS = 250;
+/** Segments whose columns are in memory: one that is filled, one that is inserted, one between. */
+const ENCODERS = 3;
+/** How long requests wait for ClickHouse to catch up before segments are left to the disk alone, milliseconds. */
+const ROOM_MS = 5_000;
+/** How long a request whose events may be repeats waits to hear of them, milliseconds. */
+const DOUBT_MS = 2_000;
+const STOP_MS = 10_000;
 
 /**
- * Records events: tells what is new from what is known, encodes it into the open segment, and inserts segments
- * one after the other.
+ * Takes events in. Each is written to the open segment, and at the same time encoded into the columns in which
+ * ClickHouse will get it; a request is answered when the segment is synced that far, and nothing waits for ClickHouse
+ * but requests with ids that may be known, for a while, to be told what became of them.
  *
- *            all ids certainly new
- *   record ----------------------------> open segment --sealed--> waiting --> inserting --> recorded: answered
- *      |                                      ^                                  |
- *      | some may be known                    | the new ones                     +--> not recorded: it and all
- *      +--> looked up in the store, after ----+                                       behind it are refused
- *           all earlier segments
+ *                                      +--> journal: written and synced in groups --> acknowledged
+ *     record --> open segment (memory) |
+ *                                      +--> sealed when full or due --> inserter --> ClickHouse --> removed
  *
- * A segment is sealed when it is full, or as soon as nothing else is being inserted: alone, an event waits for
- * nobody; under load, requests share an insert.
- *
- * Invariants: an id that was ever taken in is in `#seen`, so a second request with it is looked up after the first
- * has been settled. Positions (`log_index`) are given out in the order of insertion, and after a failure they
- * are read from the store again before any is given out.
+ * The states of a segment are in `segment.ts`. While it is not known yet what ClickHouse and the segments of an earlier
+ * run hold, events are taken in untested, into segments that are on disk only (`#catchUp`).
  */
-export class Recorder {
-  readonly #options: Required<RecorderOptions>;
-  readonly #encoder = new EventBlockEncoder();
+export class Recorder implements EventSink {
+  readonly #options: RecorderOptions;
+  readonly #journal: Journal;
+  #inserter!: Inserter;
+  #known!: KnownIds;
+  #others!: OtherCollectors;
   #open: Segment | undefined;
-  readonly #sealed: SealedSegment[] = [];
-  /** Blocks are tens of megabytes; allocating each anew keeps the collector of garbage busy. */
-  readonly #idleBuffers: ByteBuffer[] = [];
-  #inserting: Promise<void> | undefined;
-  #queuedBytes = 0;
-  #seen = new SeenIds();
-  #seenLoaded = false;
-  #learning: Promise<void> = Promise.resolve();
-  readonly #doubtful: Doubtful[] = [];
-  #lookingUp: Promise<void> | undefined;
-  /** The next position of each tenant; undefined when it must be read from the store. */
-  #logSizes: Map<string, number> | undefined;
+  readonly #idleEncoders = Array.from({ length: ENCODERS }, () => new EventBlockEncoder());
+  #sealedAtMs = 0;
+  #sealTimer: NodeJS.Timeout | undefined;
+  /** Every event can be told as new or doubtful when it arrives. */
+  #tested = false;
+  #catchingUp: Promise<void> = Promise.resolve();
+  /** Requests wait for it while the last untested segment is tested. */
+  #gate: Promise<void> | undefined;
+  #freed: PromiseWithResolvers<void> | undefined;
   #stopped = false;
 
   constructor(options: RecorderOptions) {
-    this.#options = { patienceMs: PATIENCE_MS, ...options };
+    this.#options = options;
+    this.#journal = new Journal(options);
   }
 
   /**
-   * Reads how far the record got, then learns in the background which ids it holds. Events may come in at
-   * once: until that is done, every id is looked up instead.
+   * Finds what earlier runs left, and how far the record got. Events may come in when it resolves; what is known
+   * of their ids is learned in the background.
    */
   async start(): Promise<void> {
-    this.#logSizes = await logSizes(this.#options.store, this.#options.collectorId);
-    this.#seen = new SeenIds(this.#logSizes.values().reduce((sum, size) => sum + size, 0));
-    this.#learning = this.#learnRecordedIds();
+    const { store, collectorId, log } = this.#options;
+    const left = await this.#journal.open();
+    const sizes = await logSizes(store, collectorId);
+    this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
+    this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
+    await this.#others.start();
+    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), onDone: (segment) => this.#done(segment) });
+    for (const { file, content } of left) this.#inserter.push(leftSegment(file, content.records));
+    if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
+    this.#catchingUp = this.#catchUp();
+  }
+
+  get state(): RecorderState {
+    let refusing: string | undefined;
+    try {
+      this.#journal.admit(1);
+    } catch (error) {
+      refusing = (error as Error).message;
+    }
+    return { refusing, waiting: this.#inserter.queue.length };
   }
 
   /**
-   * Records the events on a tape, all of one tenant.
-   *
-   * The promise resolves only when every accepted event is on disk in ClickHouse and synced; callers must not
-   * acknowledge anything before, nor touch the tape. When it rejects, some of the events may still have been stored:
-   * repeating the request is safe and tells them as duplicates.
-   *
-   * @throws NotRecorded when too much is waiting, the recorder is stopping or ClickHouse does not take the events
+   * While ClickHouse takes what it gets, but not as fast as it comes, senders are slowed down to its pace. Where it is
+   * away or far behind, there is no sense in waiting for it.
    */
-  async record(tenant: string, tape: EventTape): Promise<RecordResult> {
-    if (tape.count === 0) return { accepted: 0, duplicates: 0 };
-    if (this.#stopped) throw new NotRecorded('the service is stopping');
-    let bytes = 0;
-    for (let i = 0; i < tape.count; i++) bytes += tape.rawBytes(i);
-    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUE_BYTES) throw new NotRecorded('too many events are waiting to be recorded');
-    this.#addQueued(bytes);
-    if (this.#areNew(tenant, tape) && this.#logSizes !== undefined) {
-      const accepted = tape.count;
-      await this.#append(tenant, tape, everyEvent(accepted), bytes, this.#logSizes);
-      return { accepted, duplicates: 0 };
-    }
-    return new Promise<RecordResult>((resolve, reject) => {
-      this.#doubtful.push({ tenant, tape, bytes, resolve, reject });
-      this.#lookingUp ??= this.#lookUpAll().finally(() => {
-        this.#lookingUp = undefined;
-      });
-    });
+  room(sinceMs: number): Promise<void> | undefined {
+    const waited = this.#options.clock.nowMs() - sinceMs;
+    if (this.#stopped || this.#journal.failure !== undefined) return undefined;
+    if (this.#gate !== undefined) return this.#gate;
+    if (!this.#tested) return waited < DOUBT_MS ? withinMs(this.#catchingUp, DOUBT_MS - waited) : undefined;
+    const { queue, failing } = this.#inserter;
+    if (this.#open?.rows !== undefined || this.#idleEncoders.length > 0 || failing || queue.some((segment) => segment.rows === undefined) || waited >= ROOM_MS) return undefined;
+    this.#freed ??= Promise.withResolvers();
+    return withinMs(this.#freed.promise, ROOM_MS - waited);
   }
 
-  /** Refuses new events and resolves when all earlier ones are recorded or refused. */
+  async record({ tenant, tape, refused, waitMs = 0 }: Recording): Promise<RecordResult> {
+    if (tape.count === 0 && refused.length === 0) return { accepted: 0, duplicates: 0 };
+    const { count } = tape;
+    const receipt: Receipt = { duplicates: 0 };
+    // No await before this: the caller clears the tape as soon as it has the promise.
+    const { segment, synced, doubtful } = this.#append(tenant, tape, withQuarantineIds(refused), receipt);
+    await synced;
+    const patience = Math.max(waitMs, doubtful && !this.#inserter.failing ? DOUBT_MS : 0);
+    if (patience > 0) await this.#untilStored(segment, patience);
+    return { accepted: count - receipt.duplicates, duplicates: receipt.duplicates };
+  }
+
+  /** Refuses new events, and resolves when all earlier ones are stored, or at least on disk. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#lookingUp;
-    await this.#settle();
-    await this.#learning;
+    clearTimeout(this.#sealTimer);
+    await this.#catchingUp;
+    if (this.#open !== undefined) this.#seal(this.#open);
+    await this.#inserter.stop(STOP_MS);
+    await this.#others.stop();
+    await this.#journal.close();
   }
 
-  /** Marks all ids as seen; true when every one of them was certainly new. */
-  #areNew(tenant: string, tape: EventTape): boolean {
-    let certain = this.#seenLoaded;
-    for (let i = 0; i < tape.count; i++) {
-      const at = 2 * (tape.frame(i) + EVENT_ID);
-      if (!this.#seen.add(tenant, tape.source(i), tape.ints[at] as number, tape.ints[at + 1] as number)) certain = false;
-    }
-    return certain;
-  }
-
-  /**
-   * Encodes events into the open segment; the tape is not needed afterwards.
-   *
-   * @param events places on the tape; with the conflict flag for those in `conflicts`
-   * @returns when they are recorded
-   * @throws NotRecorded
-   */
-  #append(tenant: string, tape: EventTape, events: Iterable<number>, bytes: number, sizes: Map<string, number>, conflicts?: ReadonlySet<number>): Promise<void> {
+  #append(tenant: string, tape: EventTape, refused: QuarantinedRecord[], receipt: Receipt): { segment: Segment; synced: Promise<void>; doubtful: boolean } {
+    let bytes = 0;
+    for (let i = 0; i < tape.count; i++) bytes += tape.rawBytes(i);
+    for (const { raw } of refused) bytes += raw.length;
+    if (this.#stopped) throw new NotRecorded('the service is stopping');
+    this.#journal.admit(bytes);
     const receivedAtMicros = Number(this.#options.clock.nowMicros());
     const segment = this.#openSegment(receivedAtMicros);
-    const origin = { segmentId: segment.id, collectorId: this.#options.collectorId };
-    let logIndex = sizes.get(tenant) ?? 0;
-    for (const event of events) {
-      const flags = conflicts?.has(event) === true ? FLAG_BITS.conflict : 0;
-      this.#encoder.append(tape, event, { tenant, logIndex: logIndex++, flags, receivedAtMicros }, origin);
-    }
-    sizes.set(tenant, logIndex);
-    segment.rows = this.#encoder.rows;
+    const synced = this.#journal.append(segment.file, (buffer) => writeRecord(buffer, segment.file.seed, tenant, receivedAtMicros, tape, refused));
+    const doubtful = this.#addRows(segment, tenant, tape, refused, receivedAtMicros, receipt);
+    segment.events += tape.count;
     segment.bytes += bytes;
-    segment.lastReceivedAtMicros = receivedAtMicros;
-    const recorded = new Promise<void>((resolve, reject) => segment.waiters.push({ bytes, resolve, reject }));
-    if (segment.rows >= SEGMENT_ROWS || segment.bytes >= SEGMENT_BYTES) this.#seal();
-    // What arrives in the same turn of the event loop shares a segment.
-    else if (this.#inserting === undefined) setImmediate(() => this.#insertSegments());
-    return recorded;
+    segment.lastReceivedAtMicros = Math.max(segment.lastReceivedAtMicros, receivedAtMicros);
+    segment.firstReceivedAtMicros = Math.min(segment.firstReceivedAtMicros, receivedAtMicros);
+    if (segment.events >= SEGMENT_ROWS || segment.bytes >= SEGMENT_BYTES) this.#seal(segment);
+    else this.#sealWhenDue();
+    return { segment, synced, doubtful };
+  }
+
+  /** @returns whether any of the events may be known */
+  #addRows(segment: Segment, tenant: string, tape: EventTape, refused: readonly QuarantinedRecord[], receivedAtMicros: number, receipt: Receipt): boolean {
+    const { rows, doubtfulPlaces } = segment;
+    if (rows === undefined) {
+      // Untested: found out when it is read again.
+      if (doubtfulPlaces === undefined) return false;
+      for (let event = 0; event < tape.count; event++) if (!this.#known.add(tenant, tape, event)) doubtfulPlaces.push(segment.events + event);
+      return false;
+    }
+    const origin = { segmentId: segment.file.id, collectorId: this.#options.collectorId };
+    const doubtfulBefore = rows.doubtful.length;
+    let logIndex = rows.counts.get(tenant) ?? 0;
+    const row = { tenant, logIndex, flags: 0, receivedAtMicros };
+    for (let event = 0; event < tape.count; event++) {
+      if (this.#known.add(tenant, tape, event)) {
+        row.logIndex = logIndex++;
+        rows.encoder.append(tape, event, row, origin);
+      } else {
+        rows.doubtful.push({ tenant, receivedAtMicros, raw: Buffer.from(tape.raw(event)), receipt });
+      }
+    }
+    rows.counts.set(tenant, logIndex);
+    for (const event of refused) rows.refused.push({ ...event, raw: Buffer.from(event.raw), tenant, receivedAtMicros });
+    return rows.doubtful.length > doubtfulBefore;
   }
 
   #openSegment(receivedAtMicros: number): Segment {
-    // One segment, one partition: only then is its insert atomic.
-    if (this.#open !== undefined && monthOf(this.#open.firstReceivedAtMicros) !== monthOf(receivedAtMicros)) this.#seal();
-    this.#open ??= { id: randomUUIDv7(), waiters: [], firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros, rows: 0, bytes: 0 };
+    // One segment, one partition: only then is its insert atomic. And nothing goes behind a write that failed.
+    if (this.#open !== undefined && (this.#open.file.broken || monthOf(this.#open.firstReceivedAtMicros) !== monthOf(receivedAtMicros))) this.#seal(this.#open);
+    if (this.#open === undefined) {
+      // Behind segments that must be read again, this one would only keep its columns in memory for long.
+      const encoder = this.#tested && !this.#inserter.queue.some((segment) => segment.rows === undefined) ? this.#idleEncoders.pop() : undefined;
+      this.#open = newSegment(
+        this.#journal.begin(),
+        encoder && { encoder, counts: new Map(), doubtful: [], refused: [] },
+        this.#tested ? [] : undefined,
+        receivedAtMicros,
+      );
+    }
     return this.#open;
   }
 
-  #seal(): void {
-    this.#closeOpen();
-    this.#insertSegments();
-  }
-
-  #closeOpen(): void {
-    if (this.#open === undefined) return;
-    const buffer = this.#idleBuffers.pop() ?? new ByteBuffer(0);
-    this.#sealed.push({ ...this.#open, block: this.#encoder.finish(buffer), buffer });
+  #seal(segment: Segment): void {
     this.#open = undefined;
+    this.#sealedAtMs = this.#options.clock.nowMs();
+    clearTimeout(this.#sealTimer);
+    this.#sealTimer = undefined;
+    segment.sealed = this.#journal.seal(segment.file);
+    this.#inserter.push(segment);
   }
 
-  #insertSegments(): void {
-    this.#inserting ??= (async () => {
-      for (;;) {
-        if (this.#sealed.length === 0) this.#closeOpen();
-        const segment = this.#sealed.shift();
-        if (segment === undefined) return;
-        try {
-          await this.#insertUntilStored(segment);
-          this.#answer(segment.waiters);
-          if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(segment.buffer);
-        } catch (error) {
-          this.#refuse(segment, error);
-        }
-      }
-    })().finally(() => {
-      this.#inserting = undefined;
-    });
+  /** A segment that is not full waits for the one before to be stored, and is not the next within a moment. */
+  #sealWhenDue(): void {
+    if (this.#open === undefined || this.#sealTimer !== undefined || this.#inserter.queue.length > 0) return;
+    const wait = Math.max(0, this.#sealedAtMs + SEAL_MS - this.#options.clock.nowMs());
+    // A clock that was set back must not keep it open.
+    this.#sealTimer = setTimeout(() => {
+      this.#sealTimer = undefined;
+      if (this.#open !== undefined && this.#inserter.queue.length === 0) this.#seal(this.#open);
+    }, Math.min(wait, SEAL_MS));
   }
 
-  /** Resolves when everything that was appended before is recorded or refused. */
-  async #settle(): Promise<void> {
-    this.#seal();
-    await this.#inserting;
-  }
-
-  /**
-   * Inserts a segment, however often that takes. After a failure nobody knows whether it was stored, so from then on the
-   * store is asked and not believed: ClickHouse remembers a token before it writes the part, and one that died in
-   * between takes the repeated insert for a duplicate of rows that are not there.
-   */
-  async #insertUntilStored(segment: SealedSegment): Promise<void> {
-    // Nothing but duplicates of what was stored before.
-    if (segment.rows === 0) return;
-    const { store, log, clock, telemetry, patienceMs } = this.#options;
-    const deadline = clock.nowMs() + patienceMs;
-    for (let attempt = 0, token = segment.id; ; attempt++) {
-      const begin = clock.nowMs();
-      try {
-        if (attempt > 0 && (await this.#isStored(segment))) return;
-        await store.insertNative('events', this.#encoder.columnNames, segment.block, token);
-        if (attempt === 0 || (await this.#isStored(segment))) {
-          telemetry.inserted((clock.nowMs() - begin) / 1000, segment.rows);
-          return;
-        }
-        log.warn({ segment_id: segment.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
-        token = `${segment.id}/${attempt}`;
-      } catch (error) {
-        telemetry.insertFailed();
-        if (!(error instanceof StoreError) || !error.retryable || clock.nowMs() >= deadline) throw error;
-        log.warn({ err: error, segment_id: segment.id, attempt }, 'an insert failed and will be repeated');
-        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt));
-      }
+  #done({ rows }: Segment): void {
+    if (rows !== undefined && rows.encoder !== this.#inserter.encoder) {
+      rows.encoder.discard();
+      this.#idleEncoders.push(rows.encoder);
     }
+    this.#freed?.resolve();
+    this.#freed = undefined;
+    this.#sealWhenDue();
   }
 
-  /** Whether all rows of a segment are in the store. @throws StoreError */
-  async #isStored(segment: Segment): Promise<boolean> {
-    const stored = await countSegment(this.#options.store, segment.id, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros);
-    return stored >= segment.rows;
+  /** Somebody waits: the open segment does not wait to be due. */
+  async #untilStored(segment: Segment, ms: number): Promise<void> {
+    if (segment === this.#open && this.#inserter.queue.length === 0) this.#seal(segment);
+    await withinMs(segment.stored, ms);
   }
 
-  #answer(waiters: readonly Waiter[]): void {
-    for (const { bytes, resolve } of waiters) {
-      this.#addQueued(-bytes);
-      resolve();
-    }
-  }
-
-  /** Refuses a segment that could not be stored, and all behind it: their positions may be given out again. */
-  #refuse(failed: SealedSegment, error: unknown): void {
-    this.#logSizes = undefined;
-    const behind: Segment[] = this.#sealed.splice(0);
-    if (this.#open !== undefined) {
-      behind.push(this.#open);
-      this.#encoder.discard();
-      this.#open = undefined;
-    }
-    const waiters = [failed, ...behind].flatMap((segment) => segment.waiters);
-    this.#options.log.error({ err: error, requests: waiters.length }, 'events were not recorded; their senders were told to repeat');
-    for (const { bytes, reject } of waiters) {
-      this.#addQueued(-bytes);
-      reject(new NotRecorded('the store does not take events at the moment', { cause: error }));
-    }
-  }
-
-  /** Works off the requests with ids that may be known, all that are waiting at a time. */
-  async #lookUpAll(): Promise<void> {
-    while (this.#doubtful.length > 0) {
-      const requests = this.#doubtful.splice(0);
-      try {
-        // What was taken in before may hold the same ids; now the store knows them.
-        await this.#settle();
-        const recorded = await this.#findRecorded(requests);
-        // Last, with no wait before they are used: a segment refused meanwhile would have made them wrong.
-        const sizes = (this.#logSizes ??= await logSizes(this.#options.store, this.#options.collectorId));
-        for (const request of requests) this.#appendNew(request, recorded, sizes);
-      } catch (error) {
-        this.#options.log.error({ err: error, requests: requests.length }, 'could not look up which events are recorded');
-        for (const { bytes, reject } of requests) {
-          this.#addQueued(-bytes);
-          reject(new NotRecorded('the store does not answer at the moment', { cause: error }));
-        }
-      }
-    }
-  }
-
-  /** @param recorded digests by tenant and id; those of the events appended are added */
-  #appendNew({ tenant, tape, bytes, resolve }: Doubtful, recorded: DigestsByTenant, sizes: Map<string, number>): void {
-    const ofTenant = recorded.get(tenant) as Map<string, Set<string>>;
-    const fresh: number[] = [];
-    const conflicts = new Set<number>();
-    for (let i = 0; i < tape.count; i++) {
-      const id = eventId(tape, i);
-      const digest = hash('sha256', tape.raw(i), 'hex');
-      const known = ofTenant.get(id);
-      if (known?.has(digest) === true) continue;
-      if (known === undefined) ofTenant.set(id, new Set([digest]));
-      else {
-        known.add(digest);
-        conflicts.add(i);
-      }
-      fresh.push(i);
-    }
-    const result = { accepted: fresh.length, duplicates: tape.count - fresh.length };
-    // Duplicates of events in the same segment must not be acknowledged before it is stored, so all wait for it.
-    resolve(this.#append(tenant, tape, fresh, bytes, sizes, conflicts).then(() => result));
-  }
-
-  async #findRecorded(requests: readonly Doubtful[]): Promise<DigestsByTenant> {
-    const ids = new Map<string, Set<string>>();
-    for (const { tenant, tape } of requests) {
-      const ofTenant = ids.get(tenant) ?? new Set();
-      ids.set(tenant, ofTenant);
-      for (let i = 0; i < tape.count; i++) ofTenant.add(eventId(tape, i));
-    }
-    const recorded: DigestsByTenant = new Map();
-    for (const [tenant, ofTenant] of ids) {
-      const list = [...ofTenant];
-      const digests = new Map<string, Set<string>>();
-      for (let i = 0; i < list.length; i += LOOKUP_IDS) {
-        for (const [id, found] of await findRecorded(this.#options.store, tenant, list.slice(i, i + LOOKUP_IDS))) digests.set(id, found);
-      }
-      recorded.set(tenant, digests);
-    }
-    return recorded;
-  }
-
-  async #learnRecordedIds(): Promise<void> {
+  /** Learns what is known, then tests what came in meanwhile, the open segment last. */
+  async #catchUp(): Promise<void> {
     const { store, log, clock } = this.#options;
-    while (!this.#stopped) {
+    for (;;) {
+      if (this.#stopped) return;
       try {
-        let ids = 0;
-        for await (const chunk of recordedIdHashes(store)) {
-          for (let i = 0; i < chunk.length; i += ID_HASH_BYTES) this.#seen.addHashes(chunk.readUInt32LE(i), chunk.readUInt32LE(i + 4));
-          ids += chunk.length / ID_HASH_BYTES;
-          if (this.#stopped) return;
-        }
-        this.#seenLoaded = true;
-        log.info({ ids }, 'learned which ids are recorded');
-        return;
+        log.info({ ids: await this.#known.learn(store, () => this.#stopped) }, 'learned which ids are recorded');
+        break;
       } catch (error) {
         log.warn({ err: error }, 'could not learn which ids are recorded; trying again');
         await clock.sleep(1_000);
       }
     }
+    this.#others.listen();
+    for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
+    this.#gate = this.#testOpen();
+    await this.#gate;
+    this.#gate = undefined;
   }
 
-  #addQueued(bytes: number): void {
-    this.#queuedBytes += bytes;
-    this.#options.telemetry.queued(this.#queuedBytes);
+  #untested(): Segment | undefined {
+    return this.#inserter.queue.find((segment) => segment.rows === undefined && segment.doubtfulPlaces === undefined);
+  }
+
+  /** Ends with no segment open: what is taken in after that is tested when it arrives. */
+  async #testOpen(): Promise<void> {
+    for (;;) {
+      if (this.#open !== undefined) this.#seal(this.#open);
+      const segment = this.#untested();
+      if (segment === undefined || this.#stopped) break;
+      await this.#test(segment);
+    }
+    this.#tested = true;
+  }
+
+  async #test(segment: Segment): Promise<void> {
+    await segment.sealed;
+    try {
+      segment.doubtfulPlaces = await findDoubtful(this.#journal, segment, this.#known);
+    } catch (error) {
+      this.#options.log.error({ err: error, segment_id: segment.file.id }, 'a segment cannot be read');
+      // The inserter will not be able to read it either, and puts it aside.
+      segment.doubtfulPlaces = [];
+    }
+    this.#inserter.wake();
   }
 }
 
-/** SHA-256 of what is recorded, by tenant and event_id. */
-type DigestsByTenant = Map<string, Map<string, Set<string>>>;
-
-const EVENT_ID = eventLayout().leaf('/event_id');
-
-function eventId(tape: EventTape, event: number): string {
-  const at = 2 * (tape.frame(event) + EVENT_ID);
-  return Buffer.from(tape.source(event).subarray(tape.ints[at], tape.ints[at + 1])).toString('latin1');
-}
-
-function* everyEvent(count: number): Generator<number> {
-  for (let i = 0; i < count; i++) yield i;
+/** Resolves with the promise, or when the time is over. */
+async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, over]);
+  clearTimeout(timer);
 }
 
 /** Months since the epoch, in UTC: the partition that a row goes to. */

@@ -26,6 +26,8 @@ const Settings = z.object({
     .describe('First key of tenant `default`, all scopes; unset: made at first start and printed once'),
   COLLECTOR_ID: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -').optional()
     .describe('Name of this collector in the record; unset: made at first start and kept in the data folder'),
+  SEGMENTS_MAX_BYTES: size.default(32 * 1024 ** 3).describe('Disk space for events that are not in ClickHouse yet; when it is used up, events are refused with 503'),
+  DISK_RESERVE_BYTES: digits.default(1024 ** 3).describe('Free disk space that these events leave to others; when less is free, events are refused with 503'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info').describe('Least level that is logged'),
   MAX_EVENT_BYTES: size.default(LIMITS.eventBytes).describe('Largest event, in bytes of JSON'),
   MAX_BODY_BYTES: size.default(LIMITS.bodyBytes).describe('Largest request body, in bytes after decompression'),

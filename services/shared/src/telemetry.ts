@@ -3,9 +3,16 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 /** Every metric's name, in one place. Labels come from closed sets; never a tenant, an agent or an id. */
 export interface Telemetry {
   events(result: 'accepted' | 'duplicate' | 'rejected', count: number): void;
-  inserted(seconds: number, rows: number): void;
+  /** A group of requests was written and synced. */
+  synced(seconds: number): void;
+  /** The disk of the segments has failed. */
+  journalFailed(): void;
+  /** Segments on disk. */
+  segments(files: number, bytes: number): void;
+  /** A segment is in ClickHouse. */
+  stored(seconds: number, rows: number): void;
   insertFailed(): void;
-  queued(bytes: number): void;
+  segmentStuck(): void;
   engineRestarts(count: number): void;
   /** Messages of each partition that are not committed yet, all topics together; partitions that are not named have none here. */
   kafkaLag(byPartition: ReadonlyMap<number, number>): void;
@@ -22,12 +29,18 @@ export function createTelemetry(): Telemetry {
   collectDefaultMetrics({ register: registry, prefix: 'agent_audit_process_' });
   const registers = [registry];
   const events = new Counter({ name: 'agent_audit_events_total', help: 'Events received, by what became of them', labelNames: ['result'], registers });
+  const syncSeconds = new Histogram({
+    name: 'agent_audit_sync_seconds', help: 'Time of one sync of a segment', buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5], registers,
+  });
+  const journalFailed = new Gauge({ name: 'agent_audit_journal_failed', help: '1 when the disk of the segments has failed and nothing is acknowledged until a restart', registers });
+  const segmentFiles = new Gauge({ name: 'agent_audit_segments', help: 'Segments on disk, the open one included', registers });
+  const segmentBytes = new Gauge({ name: 'agent_audit_segment_bytes', help: 'Bytes of events on disk that are not in ClickHouse yet', registers });
+  const segmentsStuck = new Gauge({ name: 'agent_audit_segments_stuck', help: 'Segments that ClickHouse refuses; they stay on disk', registers });
   const insertSeconds = new Histogram({
-    name: 'agent_audit_insert_seconds', help: 'Time until ClickHouse had a segment on disk', buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30], registers,
+    name: 'agent_audit_insert_seconds', help: 'Time until a segment was in ClickHouse and counted there', buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30], registers,
   });
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
-  const queued = new Gauge({ name: 'agent_audit_queued_bytes', help: 'Bytes of events that wait to be recorded', registers });
   const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
   const lag = new Gauge({ name: 'agent_audit_kafka_lag', help: 'Messages of a partition that are not committed yet', labelNames: ['partition'], registers });
   const commits = new Counter({ name: 'agent_audit_kafka_commits_total', help: 'Commits of offsets', registers });
@@ -36,12 +49,18 @@ export function createTelemetry(): Telemetry {
   const quarantined = new Counter({ name: 'agent_audit_kafka_quarantined_total', help: 'Messages that were no events', registers });
   return {
     events: (result, count) => events.inc({ result }, count),
-    inserted: (seconds, rows) => {
+    synced: (seconds) => syncSeconds.observe(seconds),
+    journalFailed: () => journalFailed.set(1),
+    segments: (files, bytes) => {
+      segmentFiles.set(files);
+      segmentBytes.set(bytes);
+    },
+    stored: (seconds, rows) => {
       insertSeconds.observe(seconds);
       insertRows.inc(rows);
     },
     insertFailed: () => insertFailures.inc(),
-    queued: (bytes) => queued.set(bytes),
+    segmentStuck: () => segmentsStuck.inc(),
     engineRestarts: (count) => restarts.set(count),
     kafkaLag: (byPartition) => {
       lag.reset();

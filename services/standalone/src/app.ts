@@ -1,10 +1,11 @@
-import { collectorRoutes, type CollectorDeps } from '@agent-audit/collector';
+import { collectorRoutes, type CollectorDeps, type RecorderState } from '@agent-audit/collector';
 import { queryRoutes, type QueryDeps } from '@agent-audit/query';
 import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agent-audit/schemas';
 import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Clock, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono } from 'hono';
 
 export interface AppDeps extends CollectorDeps, QueryDeps {
+  readonly recorder: { readonly state: RecorderState };
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly clock: Clock;
@@ -21,8 +22,13 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   });
   app.get('/healthz', (c) => c.json({ status: 'alive' }));
   app.get('/readyz', async (c) => {
-    const ready = await deps.store.ping();
-    return c.json({ status: ready ? 'ready' : 'not ready', store: ready ? 'answers' : 'does not answer' }, ready ? 200 : 503);
+    const answers = await deps.store.ping();
+    const { refusing, waiting } = deps.recorder.state;
+    const ready = answers && refusing === undefined;
+    return c.json(
+      { status: ready ? 'ready' : 'not ready', store: answers ? 'answers' : 'does not answer', intake: refusing ?? 'open', segments_waiting: waiting },
+      ready ? 200 : 503,
+    );
   });
   app.get('/metrics', requireScope(deps.keys, 'events:read'), async (c) => {
     // They sum up all tenants.

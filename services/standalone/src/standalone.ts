@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { KafkaBuffer, KafkaConsumer, Quarantine, Recorder, StoreSink, tenantFinder, type EventSink } from '@agent-audit/collector';
+import { KafkaBuffer, KafkaConsumer, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
@@ -43,17 +43,20 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const keys = new KeyRing(store, clock, log);
     const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
-    const recorder = new Recorder({ store, collectorId, log, clock, telemetry });
+    const recorder = new Recorder({ store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
     await recorder.start();
     closing.push(() => recorder.stop());
-    const quarantine = new Quarantine({ store, collectorId, clock });
-    const stored = new StoreSink(recorder, quarantine, telemetry);
     const kafka = await createKafka(config, log);
-    const sink = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : stored;
-    const app = createApp({ store, keys, sink, config, clock, log, telemetry });
+    const buffer = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : undefined;
+    const app = createApp({
+      store, keys, recorder, config, clock, log,
+      sink: buffer ?? recorder,
+      // What waits in Kafka is counted when it is recorded.
+      telemetry: buffer === undefined ? telemetry : { ...telemetry, events: () => undefined },
+    });
     const server = await startHttpServer(app, config.HOST, config.PORT);
     closing.push(() => server.stop(GRACE_MS));
-    if (kafka !== undefined) readFromKafka(kafka, config, stored, { log, clock, telemetry }, closing);
+    if (kafka !== undefined) readFromKafka(kafka, config, recorder, { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };
   } catch (error) {

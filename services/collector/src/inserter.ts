@@ -1,0 +1,240 @@
+import { hash } from 'node:crypto';
+import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
+import { EventTape } from '@agent-audit/schemas';
+import type { Clock, Log, Telemetry } from '@agent-audit/shared';
+import { eventIdOf } from './known-ids.ts';
+import { readRows } from './read-segment.ts';
+import type { Doubtful, QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
+import type { Journal } from './segments/journal.ts';
+
+export interface InserterOptions {
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly collectorId: string;
+  /** The next log position of each tenant. */
+  readonly logSizes: Map<string, number>;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Called after rows of a segment are in the store; never rejects. */
+  readonly onStored: (segment: Segment) => Promise<void>;
+  /** Called after each segment, whatever became of it, with the encoder that is free again. */
+  readonly onDone: (segment: Segment) => void;
+}
+
+/** Ids per lookup; they travel in one parameter, of which ClickHouse takes 128 KiB. */
+const LOOKUP_IDS = 500;
+const BACKOFF_MS_MAX = 1_000;
+
+/** The service stops: what is not stored stays on disk for the next start. */
+class Stopped extends Error {}
+
+/**
+ * Takes sealed segments to ClickHouse, one at a time and in their order, each for as long as it takes.
+ *
+ * A segment is at most three inserts, each of them one block: what was refused, into the quarantine; the events that are
+ * certainly new, under the segment's id as deduplication token; and those that were doubtful and turn out to be new,
+ * which are looked up only now, when everything before them is in the store. Only then is its file removed.
+ */
+export class Inserter {
+  readonly #options: InserterOptions;
+  readonly #queue: Segment[] = [];
+  #running: Promise<void> | undefined;
+  #failing = false;
+  #stopping = false;
+  /** For segments that are read again, and for survivors. */
+  readonly encoder = new EventBlockEncoder();
+  readonly #survivors = new EventBlockEncoder();
+  /** Blocks are tens of megabytes; allocating each anew keeps the collector of garbage busy. */
+  readonly #block = new ByteBuffer(0);
+
+  constructor(options: InserterOptions) {
+    this.#options = options;
+  }
+
+  /** Sealed segments that are not stored yet, in order. */
+  get queue(): readonly Segment[] {
+    return this.#queue;
+  }
+
+  /** ClickHouse did not take the last insert. */
+  get failing(): boolean {
+    return this.#failing;
+  }
+
+  push(segment: Segment): void {
+    this.#queue.push(segment);
+    this.wake();
+  }
+
+  /** To be called when the segment whose turn it is has become ready. */
+  wake(): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Goes on until nothing is left to store or `graceMs` are over; what is left then is on disk. */
+  async stop(graceMs: number): Promise<void> {
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const grace = setTimeout(resolve, this.#failing ? 0 : graceMs);
+    await Promise.race([this.#running, over]);
+    clearTimeout(grace);
+    this.#stopping = true;
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const segment = this.#queue[0];
+      if (segment === undefined || this.#stopping || (segment.rows === undefined && segment.doubtfulPlaces === undefined)) return;
+      try {
+        await this.#storeSegment(segment);
+        segment.markStored();
+      } catch (error) {
+        if (error instanceof Stopped) return;
+        this.encoder.discard();
+        this.#survivors.discard();
+        this.#options.telemetry.segmentStuck();
+        this.#options.log.error({ err: error, segment_id: segment.file.id, events: segment.events }, 'a segment cannot be stored; it stays on disk and is tried again at the next start');
+      }
+      this.#queue.shift();
+      this.#options.onDone(segment);
+    }
+  }
+
+  async #storeSegment(segment: Segment): Promise<void> {
+    const { journal, collectorId, clock, telemetry } = this.#options;
+    await segment.sealed;
+    const begin = clock.nowMs();
+    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId);
+    const { rows } = segment;
+    await this.#quarantine(segment, rows.refused);
+    // What an earlier run may have stored of it; its rows are known by their ids and are not among these.
+    let stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
+    stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
+    const survivors = await this.#settleDoubtful(segment, rows);
+    stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    if (stored > 0) await this.#options.onStored(segment);
+    await journal.remove(segment.file);
+    telemetry.stored((clock.nowMs() - begin) / 1000, stored);
+  }
+
+  /**
+   * Inserts a block, however often that takes. After a failure nobody knows whether it was stored, and ClickHouse
+   * remembers a token before it writes the part: one that died in between takes the repeated insert for a duplicate of
+   * rows that are not there. So it is the count of the segment's rows that decides, always.
+   *
+   * @param before rows of the segment that are stored already
+   * @returns rows of the segment that are stored afterwards
+   */
+  async #insert(segment: Segment, encoder: EventBlockEncoder, counts: ReadonlyMap<string, number>, token: string, before: number): Promise<number> {
+    const { store, log, logSizes } = this.#options;
+    if (encoder.rows === 0) return before;
+    const expected = before + encoder.rows;
+    const block = encoder.finish(this.#block, logSizes);
+    await this.#retrying(segment, async (attempt) => {
+      if (attempt > 0 && (await this.#count(segment)) >= expected) return;
+      for (let lie = 0; ; lie++) {
+        await store.insertNative('events', encoder.columnNames, block, lie === 0 ? token : `${token}/${attempt}.${lie}`);
+        if ((await this.#count(segment)) >= expected) return;
+        log.warn({ segment_id: segment.file.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
+      }
+    });
+    for (const [tenant, count] of counts) logSizes.set(tenant, (logSizes.get(tenant) ?? 0) + count);
+    return expected;
+  }
+
+  /** Rows of the segment in the store. */
+  #count(segment: Segment): Promise<number> {
+    return countSegment(this.#options.store, segment.file.id, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros);
+  }
+
+  /**
+   * Tells the doubtful events that are new from repeats, by what is recorded under their ids.
+   *
+   * @returns how many of each tenant are new; they are in `#survivors`
+   */
+  async #settleDoubtful(segment: Segment, { doubtful }: SegmentRows): Promise<Map<string, number>> {
+    const counts = new Map<string, number>();
+    if (doubtful.length === 0) return counts;
+    const origin = { segmentId: segment.file.id, collectorId: this.#options.collectorId };
+    const tape = new EventTape();
+    for (const [tenant, events] of Map.groupBy(doubtful, (event) => event.tenant)) {
+      tape.clear();
+      for (const { raw } of events) {
+        // Accepted before, and so it is again.
+        if (tape.take(raw, 0, raw.length, { eventBytes: raw.length, nesting: 1_000_000 }) !== undefined) throw new Error('an accepted event cannot be read again');
+      }
+      const recorded = await this.#retrying(segment, () => this.#recordedOf(tenant, tape));
+      events.forEach((event, place) => {
+        const verdict = judge(event, eventIdOf(tape, place), recorded);
+        if (verdict === 'repeat') return;
+        const logIndex = counts.get(tenant) ?? 0;
+        this.#survivors.append(tape, place, { tenant, logIndex, flags: verdict === 'conflict' ? FLAG_BITS.conflict : 0, receivedAtMicros: event.receivedAtMicros }, origin);
+        counts.set(tenant, logIndex + 1);
+      });
+    }
+    return counts;
+  }
+
+  /** SHA-256 of all that is recorded under the ids on a tape. */
+  async #recordedOf(tenant: string, tape: EventTape): Promise<Map<string, Set<string>>> {
+    const ids = [...new Set(Array.from({ length: tape.count }, (_, place) => eventIdOf(tape, place)))];
+    const recorded = new Map<string, Set<string>>();
+    for (let i = 0; i < ids.length; i += LOOKUP_IDS) {
+      for (const [id, digests] of await findRecorded(this.#options.store, tenant, ids.slice(i, i + LOOKUP_IDS))) recorded.set(id, digests);
+    }
+    return recorded;
+  }
+
+  async #quarantine(segment: Segment, refused: readonly QuarantinedEvent[]): Promise<void> {
+    if (refused.length === 0) return;
+    const { store, collectorId } = this.#options;
+    await this.#retrying(segment, async (attempt) => {
+      const there = attempt > 0 || segment.left
+        ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
+        : new Set<string>();
+      const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
+      if (missing.length === 0) return;
+      const { columnNames, block } = encodeQuarantine(
+        missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
+          tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
+        })),
+      );
+      await store.insertNative('quarantine', columnNames, block, `${segment.file.id}/${attempt}`);
+    });
+  }
+
+  /** Repeats what failed for a reason that may pass. @throws Stopped, or whatever will not pass */
+  async #retrying<T>(segment: Segment, run: (attempt: number) => Promise<T>): Promise<T> {
+    const { log, clock, telemetry } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const result = await run(attempt);
+        this.#failing = false;
+        return result;
+      } catch (error) {
+        if (!(error instanceof StoreError) || !error.retryable) throw error;
+        this.#failing = true;
+        telemetry.insertFailed();
+        // Once, and then now and again: it may be away for hours.
+        if (attempt < 3 || attempt % 60 === 0) log.warn({ err: error, segment_id: segment.file.id, attempt }, 'ClickHouse does not take a segment; it will be tried again');
+      }
+      if (this.#stopping) throw new Stopped();
+      await clock.sleep(Math.min(BACKOFF_MS_MAX, 50 * 2 ** attempt));
+      if (this.#stopping) throw new Stopped();
+    }
+  }
+}
+
+/** @param recorded digests by id, to which those of new events are added */
+function judge({ raw, receipt }: Doubtful, id: string, recorded: Map<string, Set<string>>): 'new' | 'conflict' | 'repeat' {
+  const digest = hash('sha256', raw, 'hex');
+  const known = recorded.get(id);
+  if (known?.has(digest) === true) {
+    if (receipt !== undefined) receipt.duplicates++;
+    return 'repeat';
+  }
+  recorded.set(id, new Set([...(known ?? []), digest]));
+  return known === undefined ? 'new' : 'conflict';
+}

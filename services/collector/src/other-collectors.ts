@@ -1,0 +1,105 @@
+import { markCopies, putSegment, segmentIds, segmentsOfOthers, serverClock, type Store, type StoredSegment } from '@agent-audit/queries';
+import type { Clock, Log } from '@agent-audit/shared';
+import type { KnownIds } from './known-ids.ts';
+import type { Segment } from './segment.ts';
+
+export interface OtherCollectorsOptions {
+  readonly store: Store;
+  readonly collectorId: string;
+  readonly known: KnownIds;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+const EVERY_MS = 1_000;
+/** An event that was taken in before its id was heard of is in one of the next segments that are stored here. */
+const SEGMENTS_IN_FLIGHT = 5;
+/** A segment's row carries the time at which its insert began; it may be seen later than those of others that began after it. */
+const MARGIN_US = 60_000_000n;
+
+/**
+ * What other collectors record into the same database.
+ *
+ * Their ids become known here about a second after they were stored, and from then on a repeat is told as one. Two
+ * that record the same event within that second both store it. So an id of theirs that is known here already is
+ * looked up, now and after each of the next segments of our own, and what is there twice is noted (`markCopies`). The
+ * one that stored first hears of the other's segment when both rows are there, so one of the two always sees them.
+ */
+export class OtherCollectors {
+  readonly #options: OtherCollectorsOptions;
+  #sinceUs = 0n;
+  readonly #heard = new Map<string, bigint>();
+  /** By tenant: ids of others that were known here when they were heard of, and after how many more segments they are let go. */
+  readonly #suspects = new Map<string, Map<string, number>>();
+  #timer: NodeJS.Timeout | undefined;
+  #listening: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: OtherCollectorsOptions) {
+    this.#options = options;
+  }
+
+  /** To be called before the recorded ids are learned: what is stored from now on is heard of. @throws StoreError */
+  async start(): Promise<void> {
+    this.#sinceUs = (await serverClock(this.#options.store)) - MARGIN_US;
+  }
+
+  /** To be called when the recorded ids are learned. */
+  listen(): void {
+    this.#timer = setTimeout(() => void this.#listenOnce(false).then(() => this.#stopped || this.listen()), EVERY_MS);
+  }
+
+  /** Tells others of a segment that was stored here, and looks what they stored meanwhile. Never rejects. */
+  async stored({ file, firstReceivedAtMicros, lastReceivedAtMicros }: Segment): Promise<void> {
+    const { store, collectorId, log } = this.#options;
+    try {
+      await putSegment(store, collectorId, file.id, firstReceivedAtMicros, lastReceivedAtMicros);
+    } catch (error) {
+      log.warn({ err: error, segment_id: file.id }, 'other collectors could not be told of a segment');
+    }
+    if (this.#suspects.size > 0) await this.#listenOnce(true);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#listening;
+  }
+
+  /** @param settled one more segment of our own is stored */
+  #listenOnce(settled: boolean): Promise<void> {
+    return (this.#listening ??= this.#hear(settled)
+      .catch((error: unknown) => this.#options.log.debug({ err: error }, 'could not hear of other collectors; trying again'))
+      .finally(() => {
+        this.#listening = undefined;
+      }));
+  }
+
+  async #hear(settled: boolean): Promise<void> {
+    const { store, collectorId } = this.#options;
+    const segments = await segmentsOfOthers(store, collectorId, this.#sinceUs);
+    for (const segment of segments) if (!this.#heard.has(segment.segment_id)) await this.#learn(segment);
+    const last = segments.at(-1);
+    if (last !== undefined && last.stored_at_us - MARGIN_US > this.#sinceUs) {
+      this.#sinceUs = last.stored_at_us - MARGIN_US;
+      for (const [id, storedAtUs] of this.#heard) if (storedAtUs < this.#sinceUs) this.#heard.delete(id);
+    }
+    for (const [tenant, ids] of this.#suspects) {
+      const shared = await markCopies(store, tenant, [...ids.keys()], `${collectorId}/${last?.segment_id}`);
+      for (const [id, left] of ids) {
+        if (shared.has(id) || left === 0) ids.delete(id);
+        else if (settled) ids.set(id, left - 1);
+      }
+      if (ids.size === 0) this.#suspects.delete(tenant);
+    }
+  }
+
+  async #learn({ segment_id: id, stored_at_us: storedAtUs, first_us: first, last_us: last }: StoredSegment): Promise<void> {
+    for (const { tenant, event_id: eventId } of await segmentIds(this.#options.store, id, first, last)) {
+      if (this.#options.known.addId(tenant, eventId)) continue;
+      const suspects = this.#suspects.get(tenant) ?? new Map<string, number>();
+      this.#suspects.set(tenant, suspects.set(eventId, SEGMENTS_IN_FLIGHT));
+    }
+    this.#heard.set(id, storedAtUs);
+  }
+}

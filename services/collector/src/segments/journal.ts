@@ -1,0 +1,328 @@
+import { randomUUIDv7 } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ByteBuffer } from '@agent-audit/queries';
+import type { Clock, Log, Telemetry } from '@agent-audit/shared';
+import { NotRecorded } from '../not-recorded.ts';
+import { nodeDisk, type Disk, type DiskFile } from './disk.ts';
+import { checksumSeed, HEADER_BYTES, readSegment, segmentHeader, type SegmentContent } from './format.ts';
+
+export interface JournalOptions {
+  readonly folder: string;
+  /** Bytes that segments may take up; beyond it nothing is taken in. */
+  readonly maxBytes: number;
+  /** Bytes of the disk that are left to others, ClickHouse above all. */
+  readonly reserveBytes: number;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly disk?: Disk;
+}
+
+/** One segment on disk. */
+export interface SegmentFile {
+  readonly id: string;
+  /** Of the checksums of its records. */
+  readonly seed: number;
+  readonly path: string;
+  /** Bytes that are on disk and synced. */
+  readonly length: number;
+  /** Writing to it has failed: what is on disk stays, and nothing more goes in. */
+  readonly broken: boolean;
+}
+
+/** A segment that an earlier run of the service left behind. */
+export interface LeftSegment {
+  readonly file: SegmentFile;
+  readonly content: SegmentContent;
+}
+
+interface OpenFile extends SegmentFile {
+  length: number;
+  broken: boolean;
+  handle: Promise<DiskFile>;
+}
+
+/** What goes to disk, and is synced, together. */
+interface Group {
+  readonly file: OpenFile;
+  readonly bytes: ByteBuffer;
+  readonly waiters: { resolve: () => void; reject: (error: Error) => void }[];
+}
+
+const SUFFIX = '.segment';
+/** Bytes that wait for the disk; more than a slow disk takes in seconds. */
+const UNSYNCED_BYTES = 64 * 1024 * 1024;
+/** After a write for which there was no space, how long none is tried; and how often the space that is left is looked at. */
+const FULL_MS = 1_000;
+const IDLE_BUFFERS_MAX = 2;
+
+/**
+ * Segments on disk: appended to in group commit, read back, removed.
+ *
+ * While a group is being written and synced, the next one gathers; so a sync is shared by whatever arrives in its
+ * time. A sync that fails is never tried again: the kernel may have dropped the pages and report success the
+ * next time, so the journal takes nothing more until the service is started anew.
+ */
+export class Journal {
+  readonly #options: Required<JournalOptions>;
+  #nextNumber = 0;
+  /** Made ahead of its use, so that no append waits for the folder to be synced. */
+  #spare: OpenFile | undefined;
+  #groups: Group[] = [];
+  #flushing: Promise<void> | undefined;
+  #writing: OpenFile | undefined;
+  readonly #idleBuffers: ByteBuffer[] = [];
+  #unsynced = 0;
+  #bytes = 0;
+  #files = 0;
+  #failure: Error | undefined;
+  #fullUntilMs = 0;
+  #freeKnownAtMs = 0;
+
+  constructor(options: JournalOptions) {
+    this.#options = { disk: nodeDisk, ...options };
+  }
+
+  /** What stopped the journal for good, if anything did. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Bytes of all segments on disk. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Makes the folder, and reads what an earlier run left in it.
+   *
+   * @returns its segments in the order of their making; those with nothing in them are gone
+   */
+  async open(): Promise<LeftSegment[]> {
+    const { folder, disk, log } = this.#options;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await disk.syncFolder(dirname(folder));
+    const left: LeftSegment[] = [];
+    for (const name of (await disk.list(folder)).filter((found) => found.endsWith(SUFFIX)).toSorted()) {
+      const path = join(folder, name);
+      this.#nextNumber = Math.max(this.#nextNumber, Number.parseInt(name, 10) + 1);
+      const bytes = await disk.read(path);
+      const content = readSegment(bytes);
+      if (content === undefined || (content.records.length === 0 && content.state !== 'damaged')) {
+        await disk.remove(path);
+        continue;
+      }
+      if (content.state === 'torn') log.warn({ segment: name, kept: content.end, cut: bytes.length - content.end }, 'a segment ends in the middle of a record, which was never acknowledged; it is cut there');
+      if (content.state === 'damaged') {
+        log.error({ segment: name, records: content.records.length }, 'a segment is damaged in the middle: the disk has lost acknowledged events; what is whole is recorded, and the file is kept beside it as .damaged');
+        await this.#keepCopy(path, bytes);
+      }
+      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: bytes.length, broken: true }, content });
+      this.#count(1, bytes.length);
+    }
+    return left;
+  }
+
+  /**
+   * Whether `bytes` more may come in.
+   *
+   * @throws NotRecorded saying why not
+   */
+  admit(bytes: number): void {
+    const { clock, maxBytes } = this.#options;
+    if (this.#failure !== undefined) throw new NotRecorded(`the disk has failed (${codeOf(this.#failure)}), and the service must be started anew`);
+    if (clock.nowMs() < this.#fullUntilMs) throw new NotRecorded('the disk is full');
+    if (this.#bytes + this.#unsynced + bytes > maxBytes) throw new NotRecorded('the disk space for events that wait for ClickHouse is used up');
+    if (this.#unsynced > 0 && this.#unsynced + bytes > UNSYNCED_BYTES) throw new NotRecorded('the disk does not keep up');
+  }
+
+  /** A segment with nothing in it yet. */
+  begin(): SegmentFile {
+    const file = this.#spare ?? this.#create();
+    this.#spare = undefined;
+    return file;
+  }
+
+  /**
+   * Appends to a segment.
+   *
+   * The promise resolves only when what was written is on disk and synced: nothing may be acknowledged before. When
+   * it rejects, some of it may be there all the same.
+   *
+   * @param write puts whole records into the buffer, at once
+   * @throws NotRecorded when it could not be written
+   */
+  append(to: SegmentFile, write: (buffer: ByteBuffer) => void): Promise<void> {
+    const file = to as OpenFile;
+    let group = this.#groups.at(-1);
+    if (group === undefined || group.file !== file) {
+      group = { file, bytes: this.#idleBuffers.pop() ?? new ByteBuffer(1 << 20), waiters: [] };
+      this.#groups.push(group);
+    }
+    const before = group.bytes.length;
+    write(group.bytes);
+    this.#unsynced += group.bytes.length - before;
+    const { waiters } = group;
+    const synced = new Promise<void>((resolve, reject) => waiters.push({ resolve, reject }));
+    this.#flushing ??= this.#flush().finally(() => {
+      this.#flushing = undefined;
+    });
+    return synced;
+  }
+
+  /** Resolves when all that was appended to a segment is on disk, or has failed, and its file is closed. */
+  async seal(segment: SegmentFile): Promise<void> {
+    while (this.#groups.some((group) => group.file === segment) || this.#writing === segment) await this.#flushing;
+    await (segment as OpenFile).handle.then((handle) => handle.close()).catch(() => {
+      // It was never made, or is gone already; whoever appended to it knows.
+    });
+  }
+
+  /** What is in a segment. @throws Error when the file cannot be read, or not as far as it was synced */
+  async read(segment: SegmentFile): Promise<{ bytes: Buffer; content: SegmentContent }> {
+    const bytes = await this.#options.disk.read(segment.path);
+    const content = readSegment(bytes);
+    if (content === undefined || (content.end < segment.length && content.state === 'whole')) throw new Error(`the segment ${basename(segment.path)} is shorter than what was synced`);
+    return { bytes, content };
+  }
+
+  /** Removes a segment whose events are in ClickHouse. */
+  async remove(segment: SegmentFile): Promise<void> {
+    await this.#options.disk.remove(segment.path);
+    this.#count(-1, -segment.length);
+  }
+
+  /** Writes what is pending. To be called last; the spare segment is taken away. */
+  async close(): Promise<void> {
+    await this.#flushing;
+    if (this.#spare === undefined) return;
+    await this.seal(this.#spare);
+    await this.#options.disk.remove(this.#spare.path);
+  }
+
+  async #flush(): Promise<void> {
+    // What arrives in the same turn of the event loop shares a sync.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
+      this.#writing = group.file;
+      try {
+        await this.#write(group);
+        for (const { resolve } of group.waiters) resolve();
+      } catch (error) {
+        group.file.broken = true;
+        const refusal = new NotRecorded('the disk does not take the events', { cause: error });
+        for (const { reject } of group.waiters) reject(refusal);
+      }
+      this.#writing = undefined;
+      this.#unsynced -= group.bytes.length;
+      group.bytes.clear();
+      if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(group.bytes);
+      await this.#lookForSpace();
+      this.#spare ??= this.#failure === undefined && this.#options.clock.nowMs() >= this.#fullUntilMs ? this.#create() : undefined;
+    }
+  }
+
+  async #write({ file, bytes }: Group): Promise<void> {
+    const { telemetry, clock } = this.#options;
+    if (this.#failure !== undefined) throw this.#failure;
+    if (file.broken) throw new Error('an earlier write to the segment failed');
+    const handle = await file.handle;
+    try {
+      await handle.write(bytes.view(), file.length);
+    } catch (error) {
+      throw this.#failed(error, 'write');
+    }
+    const begin = clock.nowMs();
+    try {
+      await handle.sync();
+    } catch (error) {
+      throw this.#failed(error, 'sync');
+    }
+    telemetry.synced((clock.nowMs() - begin) / 1000);
+    file.length += bytes.length;
+    this.#count(0, bytes.length);
+  }
+
+  async #lookForSpace(): Promise<void> {
+    const { disk, folder, reserveBytes, clock, log } = this.#options;
+    const now = clock.nowMs();
+    if (Math.abs(now - this.#freeKnownAtMs) < FULL_MS) return;
+    this.#freeKnownAtMs = now;
+    try {
+      if ((await disk.free(folder)) >= reserveBytes) return;
+      log.error({ reserve_bytes: reserveBytes }, 'the disk is nearly full: events are refused until there is space');
+      this.#fullUntilMs = now + FULL_MS;
+    } catch (error) {
+      log.warn({ err: error }, 'the free space of the disk is not known');
+    }
+  }
+
+  /** A disk without space may have some later. Whatever else fails, and a sync in any case, ends it. */
+  #failed(error: unknown, during: 'create' | 'write' | 'sync'): Error {
+    const failure = error instanceof Error ? error : new Error(String(error));
+    if (during !== 'sync' && ['ENOSPC', 'EDQUOT'].includes(codeOf(failure))) {
+      this.#fullUntilMs = this.#options.clock.nowMs() + FULL_MS;
+      this.#options.log.error({ err: failure }, 'the disk is full: events are refused until there is space');
+    } else if (this.#failure === undefined) {
+      this.#failure = failure;
+      this.#options.log.fatal({ err: failure, during }, 'the disk has failed: nothing more is acknowledged until the service is started anew');
+      this.#options.telemetry.journalFailed();
+    }
+    return failure;
+  }
+
+  #create(): OpenFile {
+    const id = randomUUIDv7();
+    const path = join(this.#options.folder, `${String(this.#nextNumber++).padStart(12, '0')}-${id}${SUFFIX}`);
+    const handle = this.#make(path, segmentHeader(id));
+    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, handle };
+    handle.then(
+      () => this.#count(1, HEADER_BYTES),
+      (error: unknown) => {
+        file.broken = true;
+        if (this.#spare === file) this.#spare = undefined;
+        this.#failed(error, 'create');
+      },
+    );
+    return file;
+  }
+
+  /** The file's name, too, is on disk when this resolves. */
+  async #make(path: string, header: Buffer): Promise<DiskFile> {
+    const { folder, disk } = this.#options;
+    const handle = await disk.create(path);
+    try {
+      await handle.write(header, 0);
+      await handle.sync();
+      await disk.syncFolder(folder);
+      return handle;
+    } catch (error) {
+      await handle.close();
+      await disk.remove(path);
+      throw error;
+    }
+  }
+
+  async #keepCopy(path: string, bytes: Buffer): Promise<void> {
+    const { disk } = this.#options;
+    try {
+      const handle = await disk.create(`${path}.damaged`);
+      await handle.write(bytes, 0);
+      await handle.sync();
+      await handle.close();
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+  }
+
+  #count(files: number, bytes: number): void {
+    this.#files += files;
+    this.#bytes += bytes;
+    this.#options.telemetry.segments(this.#files, this.#bytes);
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'error';
+}
