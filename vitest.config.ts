@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 const needs = {
   clickhouse: '**/*.ch.test.ts',
   e2e: '**/*.e2e.test.ts',
+  kafka: '**/*.kafka.test.ts',
 };
 const exclude = ['**/node_modules/**', '**/data/**'];
 
@@ -15,6 +16,8 @@ export default defineConfig({
       { test: { name: 'unit', testTimeout: 30_000, include: ['**/*.test.ts'], exclude: [...exclude, ...Object.values(needs)] } },
       { test: { name: 'clickhouse', include: [needs.clickhouse], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },
       { test: { name: 'e2e', include: [needs.e2e], exclude, testTimeout: 120_000, hookTimeout: 60_000 } },
+      // One broker for all of them; the first run on a machine downloads it.
+      { test: { name: 'kafka', include: [needs.kafka], exclude, globalSetup: 'test/support/kafka-setup.ts', testTimeout: 120_000, hookTimeout: 60_000 } },
     ],
   },
 });

@@ -3,10 +3,11 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchAway } from './away.ts';
 import { benchIngest } from './ingest.ts';
+import { benchKafka } from './kafka.ts';
 import { benchLatency, benchSingles } from './latency.ts';
 import { benchTimeline } from './timeline.ts';
 
-/** `npm run bench -- [--only ingest|timeline|latency|singles|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -59,6 +60,25 @@ if (values.only === undefined || values.only === 'singles') {
   results['singles'] = result;
   console.log('\nOne event a request, against a bare hono route');
   console.table(result);
+}
+
+if (values.only === undefined || values.only === 'kafka') {
+  const result = await benchKafka(Number(values.events), Number(values.rounds));
+  results['kafka'] = result;
+  console.log(`\nKafka: ${result.events} events of ${result.event_bytes} bytes in ${result.partitions} partitions, recorded and committed, against an eachBatch of kafkajs that does nothing`);
+  console.table(
+    result.rounds.map(({ consumer, empty, consumer_cpu_us: ours, empty_cpu_us: theirs }) => ({
+      'recorded events/s': consumer,
+      'empty eachBatch/s': empty,
+      ratio: Number((consumer / empty).toFixed(2)),
+      'CPU us/event: service': ours.service,
+      'engine': ours.engine,
+      'broker': ours.broker,
+      'CPU us/message: kafkajs': theirs.client,
+      'broker ': theirs.broker,
+    })),
+  );
+  console.log(`median ratio: ${result.ratio}`);
 }
 
 // Minutes, so only when it is asked for.

@@ -125,14 +125,14 @@ function readCloudEventBatch(body: Buffer, intake: Intake): void {
 }
 
 /** The id of a rejected event, if it has one that may be repeated in an answer. */
-function eventIdOf(value: unknown): string | undefined {
+export function eventIdOf(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null || !('event_id' in value)) return undefined;
   const { event_id: id } = value;
   return typeof id === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(id) ? id : undefined;
 }
 
 /** White space around an event is not part of its bytes. */
-function trim(body: Uint8Array, start: number, end: number): [start: number, end: number] {
+export function trim(body: Uint8Array, start: number, end: number): [start: number, end: number] {
   const isSpace = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
   while (start < end && isSpace(body[start])) start++;
   while (end > start && isSpace(body[end - 1])) end--;

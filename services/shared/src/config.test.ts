@@ -17,9 +17,10 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       HOST: '127.0.0.1', PORT: 8080, DATA_DIR: './data', CLICKHOUSE_USER: 'default', CLICKHOUSE_PASSWORD: '', CLICKHOUSE_DATABASE: 'agent_audit', LOG_LEVEL: 'info',
       MAX_EVENT_BYTES: 262_144, MAX_BODY_BYTES: 16_777_216, MAX_NESTING: 64,
-      MAX_BODIES_BYTES: 268_435_456, HTTP_HEADERS_TIMEOUT_MS: 10_000, HTTP_REQUEST_TIMEOUT_MS: 60_000, HTTP_WRITE_TIMEOUT_MS: 30_000, HTTP_KEEP_ALIVE_TIMEOUT_MS: 65_000,
+      SEGMENTS_MAX_BYTES: 32 * 1024 ** 3, DISK_RESERVE_BYTES: 1024 ** 3, MAX_BODIES_BYTES: 268_435_456, HTTP_HEADERS_TIMEOUT_MS: 10_000, HTTP_REQUEST_TIMEOUT_MS: 60_000, HTTP_WRITE_TIMEOUT_MS: 30_000, HTTP_KEEP_ALIVE_TIMEOUT_MS: 65_000,
       HTTP_MAX_CONNECTIONS: 4096,
       QUARANTINE_MAX_BYTES: 1_073_741_824, QUARANTINE_MAX_DAYS: 184,
+      BUFFER: 'disk', KAFKA_TOPIC: ['agent-audit.events'], KAFKA_GROUP: 'agent-audit', KAFKA_CLIENT_ID: 'agent-audit', KAFKA_TLS: false,
     });
   });
 
@@ -27,6 +28,24 @@ describe('readConfig', () => {
     expect(readConfig({ AGENT_AUDIT_PORT: '0', AGENT_AUDIT_HOST: '::1', AGENT_AUDIT_MAX_NESTING: '8', AGENT_AUDIT_CLICKHOUSE_URL: 'https://ch:8443', AGENT_AUDIT_ADMIN_KEY: 'k'.repeat(32), AGENT_AUDIT_COLLECTOR_ID: 'c-1', PATH: '/bin' })).toMatchObject({
       PORT: 0, HOST: '::1', MAX_NESTING: 8, CLICKHOUSE_URL: 'https://ch:8443', ADMIN_KEY: 'k'.repeat(32), COLLECTOR_ID: 'c-1',
     });
+  });
+
+  it('reads brokers and topics as lists', () => {
+    expect(readConfig({ AGENT_AUDIT_KAFKA_BROKERS: 'a:9092, b.example:9093,[::1]:9094', AGENT_AUDIT_KAFKA_TOPIC: 'acme.events,other.events', AGENT_AUDIT_KAFKA_TENANT: 'topic:{tenant}.events' })).toMatchObject({
+      KAFKA_BROKERS: ['a:9092', 'b.example:9093', '[::1]:9094'], KAFKA_TOPIC: ['acme.events', 'other.events'], KAFKA_TENANT: 'topic:{tenant}.events',
+    });
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ KAFKA_SASL_MECHANISM: 'plain', KAFKA_USERNAME: 'u' }, 'KAFKA_SASL_MECHANISM needs AGENT_AUDIT_KAFKA_PASSWORD'],
+    [{ KAFKA_USERNAME: 'u' }, 'KAFKA_USERNAME needs AGENT_AUDIT_KAFKA_SASL_MECHANISM'],
+    [{ KAFKA_TLS: 'true', KAFKA_TLS_CERT_FILE: 'c' }, 'KAFKA_TLS_CERT_FILE needs AGENT_AUDIT_KAFKA_TLS_KEY_FILE'],
+    [{ KAFKA_TLS_CA_FILE: 'c' }, 'KAFKA_TLS_CA_FILE needs AGENT_AUDIT_KAFKA_TLS=true'],
+    [{ BUFFER: 'kafka' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_BROKERS'],
+    [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TENANT: 'fixed:acme' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_TENANT=header:agent-audit-tenant'],
+    [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TOPIC: 'a,b' }, 'BUFFER=kafka writes to one topic'],
+  ])('says of %j what is wrong together', (settings, message) => {
+    expect(refusal(Object.fromEntries(Object.entries(settings).map(([name, value]) => [`AGENT_AUDIT_${name}`, value])))).toContain(message);
   });
 
   it('takes the empty text for unset', () => {
@@ -37,6 +56,8 @@ describe('readConfig', () => {
     ['PORT', '65536'], ['PORT', '-1'], ['PORT', '80.5'], ['PORT', 'http'], ['MAX_EVENT_BYTES', '0'], ['MAX_BODY_BYTES', '16MiB'], ['MAX_NESTING', 'NaN'],
     ['CLICKHOUSE_URL', 'localhost:8123'], ['CLICKHOUSE_URL', 'ftp://host'], ['CLICKHOUSE_DATABASE', 'a-b'], ['CLICKHOUSE_DATABASE', '1a'],
     ['ADMIN_KEY', 'too-short-a-secret'], ['ADMIN_KEY', `${'secret'.repeat(6)} with space`], ['ADMIN_KEY', 'ž'.repeat(40)], ['COLLECTOR_ID', 'a b'], ['COLLECTOR_ID', 'a/b'], ['LOG_LEVEL', 'verbose'],
+    ['BUFFER', 'memory'], ['KAFKA_BROKERS', 'kafka'], ['KAFKA_BROKERS', 'a:9092,,b:9092'], ['KAFKA_TOPIC', 'a topic'], ['KAFKA_TLS', 'yes'], ['KAFKA_SASL_MECHANISM', 'oauthbearer'],
+    ['KAFKA_TENANT', 'acme'], ['KAFKA_TENANT', 'fixed:a b'], ['KAFKA_TENANT', 'topic:events'], ['KAFKA_TENANT', 'owner:x'],
   ])('names %s, and keeps %j to itself', (name, value) => {
     const message = refusal({ [`AGENT_AUDIT_${name}`]: value });
     expect(message).toContain(`AGENT_AUDIT_${name}`);

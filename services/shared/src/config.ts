@@ -6,6 +6,12 @@ const PREFIX = 'AGENT_AUDIT_';
 const digits = z.string().regex(/^\d{1,15}$/, 'must be a whole number').transform(Number);
 const port = digits.pipe(z.number().max(65_535));
 const size = digits.pipe(z.number().min(1));
+const file = z.string().min(1);
+const onOff = z.enum(['true', 'false']).transform((text) => text === 'true');
+/** Kafka's own rule for names of topics. */
+const TOPIC = /^[A-Za-z0-9._-]{1,249}$/;
+const list = (item: RegExp, message: string) =>
+  z.string().transform((text) => text.split(',').map((part) => part.trim())).pipe(z.array(z.string().regex(item, message)).min(1));
 
 /** Every setting: its type, default and what it is for. `docs/configuration.md` says the same for people. */
 const Settings = z.object({
@@ -36,6 +42,21 @@ const Settings = z.object({
   HTTP_MAX_CONNECTIONS: size.default(4096).describe('Most connections at one time; further ones are closed at once'),
   QUARANTINE_MAX_BYTES: size.default(1024 ** 3).describe('Most bytes of refused events on disk; beyond it the oldest are dropped, and counted'),
   QUARANTINE_MAX_DAYS: size.default(184).describe('Days that refused events are kept'),
+  BUFFER: z.enum(['disk', 'kafka']).default('disk').describe('Where events that came over HTTP are made durable before they are acknowledged'),
+  KAFKA_BROKERS: list(/^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}$/, 'must be host:port, several separated by commas').optional()
+    .describe('Kafka brokers to start from, `host:port`, separated by commas; unset: no Kafka'),
+  KAFKA_TOPIC: list(TOPIC, 'must be names of topics, separated by commas').default(['agent-audit.events']).describe('Topics that events are read from, separated by commas'),
+  KAFKA_GROUP: z.string().min(1).max(255).default('agent-audit').describe('Consumer group; several services with one group share the partitions'),
+  KAFKA_CLIENT_ID: z.string().min(1).max(255).default('agent-audit').describe('Name under which the brokers know this client'),
+  KAFKA_TENANT: z.string().regex(/^(?:fixed:[A-Za-z0-9._-]{1,128}|header:.{1,255}|topic:[A-Za-z0-9._-]*\{tenant\}[A-Za-z0-9._-]*)$/, 'must be fixed:<tenant>, header:<name> or topic:<name with {tenant} in it>')
+    .optional().describe('Whose a message is: `fixed:<tenant>`, `header:<name of the header that says it>`, or `topic:<name of the topics with {tenant} in it>`'),
+  KAFKA_TLS: onOff.default(false).describe('Whether the brokers are spoken to over TLS: `true` or `false`'),
+  KAFKA_TLS_CA_FILE: file.optional().describe('PEM file with the authorities that may vouch for a broker; unset: those that Node.js knows'),
+  KAFKA_TLS_CERT_FILE: file.optional().describe('PEM file with the certificate of this client'),
+  KAFKA_TLS_KEY_FILE: file.optional().describe('PEM file with the key of that certificate'),
+  KAFKA_SASL_MECHANISM: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional().describe('How this client says who it is; unset: it does not'),
+  KAFKA_USERNAME: z.string().min(1).optional().describe('User for SASL'),
+  KAFKA_PASSWORD: z.string().min(1).optional().describe('Password for SASL'),
 });
 
 export type Config = Readonly<z.infer<typeof Settings>>;
@@ -70,9 +91,35 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   const parsed = Settings.safeParse(given);
   if (!parsed.success) for (const issue of parsed.error.issues) wrong.push(`${PREFIX}${issue.path.join('.')}: ${issue.message}`);
+  else wrong.push(...contradictions(parsed.data));
   if (wrong.length > 0) throw new ConfigError(`The configuration cannot be used:\n${wrong.map((line) => `  - ${line}`).join('\n')}\nAll settings are listed in docs/configuration.md.`);
   return parsed.data as Config;
 }
+
+/** Settings that are right by themselves and wrong together. */
+function contradictions(config: Config): string[] {
+  const wrong: string[] = [];
+  const needs = (name: keyof Config, ...others: (keyof Config)[]): void => {
+    for (const other of others) if (config[name] !== undefined && config[other] === undefined) wrong.push(`${PREFIX}${name} needs ${PREFIX}${other}`);
+  };
+  needs('KAFKA_SASL_MECHANISM', 'KAFKA_USERNAME', 'KAFKA_PASSWORD');
+  needs('KAFKA_USERNAME', 'KAFKA_SASL_MECHANISM');
+  needs('KAFKA_TLS_CERT_FILE', 'KAFKA_TLS_KEY_FILE');
+  needs('KAFKA_TLS_KEY_FILE', 'KAFKA_TLS_CERT_FILE');
+  if (!config.KAFKA_TLS) {
+    for (const name of ['KAFKA_TLS_CA_FILE', 'KAFKA_TLS_CERT_FILE'] as const) if (config[name] !== undefined) wrong.push(`${PREFIX}${name} needs ${PREFIX}KAFKA_TLS=true`);
+  }
+  if (config.BUFFER === 'kafka') {
+    if (config.KAFKA_BROKERS === undefined) wrong.push(`${PREFIX}BUFFER=kafka needs ${PREFIX}KAFKA_BROKERS`);
+    // Read any other way, one tenant's events would become another's.
+    if (config.KAFKA_TENANT !== undefined && config.KAFKA_TENANT !== `header:${TENANT_HEADER}`) wrong.push(`${PREFIX}BUFFER=kafka needs ${PREFIX}KAFKA_TENANT=header:${TENANT_HEADER}, or unset`);
+    if (config.KAFKA_TOPIC.length > 1) wrong.push(`${PREFIX}BUFFER=kafka writes to one topic; ${PREFIX}KAFKA_TOPIC names several`);
+  }
+  return wrong;
+}
+
+/** The header that says whose a message is, where this service wrote it (`AGENT_AUDIT_BUFFER=kafka`). */
+export const TENANT_HEADER = 'agent-audit-tenant';
 
 /** Read by the command line client and by tests; set in the same shell as the service they do no harm. */
 const CLIENT_ONLY = new Set(['URL', 'KEY', 'REAL_DATA']);

@@ -3,6 +3,7 @@ export * from './clock.ts';
 export * from './config.ts';
 export * from './cursor.ts';
 export * from './http-server.ts';
+export * from './kafka.ts';
 export * from './keys.ts';
 export * from './log.ts';
 export * from './problem.ts';

@@ -18,6 +18,12 @@ export interface Telemetry {
   requestRefused(status: 429 | 503): void;
   connectionRefused(): void;
   engineRestarts(count: number): void;
+  /** Messages of each partition that are not committed yet, all topics together; partitions that are not named have none here. */
+  kafkaLag(byPartition: ReadonlyMap<number, number>): void;
+  kafkaCommitted(): void;
+  kafkaRebalanced(): void;
+  kafkaRestarted(): void;
+  kafkaQuarantined(messages: number): void;
   /** Prometheus text exposition format, and its media type. */
   expose(): Promise<{ text: string; contentType: string }>;
 }
@@ -45,6 +51,11 @@ export function createTelemetry(): Telemetry {
   const requestsRefused = new Counter({ name: 'agent_audit_requests_refused_total', help: 'Requests answered with 429 (a key was too fast) or 503 (not able now)', labelNames: ['status'], registers });
   const refused = new Counter({ name: 'agent_audit_connections_refused_total', help: 'Connections closed at once because there were too many', registers });
   const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
+  const lag = new Gauge({ name: 'agent_audit_kafka_lag', help: 'Messages of a partition that are not committed yet', labelNames: ['partition'], registers });
+  const commits = new Counter({ name: 'agent_audit_kafka_commits_total', help: 'Commits of offsets', registers });
+  const rebalances = new Counter({ name: 'agent_audit_kafka_rebalances_total', help: 'How often the consumer was given its partitions', registers });
+  const consumerRestarts = new Counter({ name: 'agent_audit_kafka_consumer_restarts_total', help: 'How often the consumer ended by itself or could not start, and was started again', registers });
+  const quarantined = new Counter({ name: 'agent_audit_kafka_quarantined_total', help: 'Messages that were no events', registers });
   return {
     events: (result, count) => events.inc({ result }, count),
     synced: (seconds) => syncSeconds.observe(seconds),
@@ -67,6 +78,14 @@ export function createTelemetry(): Telemetry {
     requestRefused: (status) => requestsRefused.inc({ status }),
     connectionRefused: () => refused.inc(),
     engineRestarts: (count) => restarts.set(count),
+    kafkaLag: (byPartition) => {
+      lag.reset();
+      for (const [partition, messages] of byPartition) lag.set({ partition: String(partition) }, messages);
+    },
+    kafkaCommitted: () => commits.inc(),
+    kafkaRebalanced: () => rebalances.inc(),
+    kafkaRestarted: () => consumerRestarts.inc(),
+    kafkaQuarantined: (messages) => quarantined.inc(messages),
     expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
   };
 }

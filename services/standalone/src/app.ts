@@ -1,7 +1,7 @@
 import { BodyBudget, collectorRoutes, type CollectorDeps, type RecorderState } from '@agent-audit/collector';
 import { queryRoutes, type QueryDeps } from '@agent-audit/query';
 import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agent-audit/schemas';
-import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Config, type Log, type Telemetry } from '@agent-audit/shared';
+import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Clock, type Config, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono } from 'hono';
 
 export interface AppDeps extends CollectorDeps, QueryDeps {
@@ -9,6 +9,7 @@ export interface AppDeps extends CollectorDeps, QueryDeps {
   readonly config: Config;
   readonly telemetry: Telemetry;
   readonly log: Log;
+  readonly clock: Clock;
 }
 
 /** The whole HTTP API of one machine. */

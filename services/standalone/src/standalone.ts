@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { QuarantineBounds, Recorder } from '@agent-audit/collector';
+import { KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
-import { createTelemetry, KeyRing, startHttpServer, systemClock, type Config, type Log } from '@agent-audit/shared';
+import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
 
 export interface Standalone {
@@ -49,15 +49,48 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const bounds = new QuarantineBounds({ store, clock, log, telemetry, maxBytes: config.QUARANTINE_MAX_BYTES, maxDays: config.QUARANTINE_MAX_DAYS });
     bounds.start();
     closing.push(() => bounds.stop());
-    const app = createApp({ store, keys, sink: recorder, recorder, config, clock, log, telemetry });
+    const kafka = await createKafka(config, log);
+    const buffer = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : undefined;
+    const app = createApp({
+      store, keys, recorder, config, clock, log,
+      sink: buffer ?? recorder,
+      // What waits in Kafka is counted when it is recorded.
+      telemetry: buffer === undefined ? telemetry : { ...telemetry, events: () => undefined },
+    });
     const server = await startHttpServer(app, { hostname: config.HOST, port: config.PORT, limits: config, onRefused: () => telemetry.connectionRefused() });
     closing.push(() => server.stop(GRACE_MS));
+    if (kafka !== undefined) readFromKafka(kafka, config, recorder, { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Where events that come over HTTP wait for a consumer, here or elsewhere. */
+function bufferIn(kafka: Kafka, config: Config, log: Log, closing: (() => Promise<void>)[]): EventSink {
+  const buffer = new KafkaBuffer({ kafka, topic: config.KAFKA_TOPIC[0] as string, log });
+  closing.push(() => buffer.stop());
+  return buffer;
+}
+
+function readFromKafka(
+  kafka: Kafka,
+  config: Config,
+  sink: EventSink,
+  deps: { readonly log: Log; readonly clock: Clock; readonly telemetry: Telemetry },
+  closing: (() => Promise<void>)[],
+): void {
+  const consumer = new KafkaConsumer({
+    ...deps, kafka, sink,
+    topics: config.KAFKA_TOPIC,
+    group: config.KAFKA_GROUP,
+    findTenant: tenantFinder(config.KAFKA_TENANT ?? (config.BUFFER === 'kafka' ? `header:${TENANT_HEADER}` : `fixed:${OPERATOR_TENANT}`)),
+    limits: { eventBytes: config.MAX_EVENT_BYTES, nesting: config.MAX_NESTING },
+  });
+  consumer.start();
+  closing.push(() => consumer.stop());
 }
 
 async function findStore(
