@@ -1,0 +1,122 @@
+import type { Recorded } from '@agent-audit/schemas';
+import { between, EVER } from './events.ts';
+import type { KnownTenant, Load } from './load.ts';
+import { windowOf } from './load-events.ts';
+import { Positions, together, type Seen, type Verdict } from './oracle.ts';
+import type { Random } from './random.ts';
+import type { ServiceClient } from './service.ts';
+import { Tenant, type Page, type Shown } from './tenant.ts';
+import { untilOr } from './until.ts';
+
+/** Durable comes first, shown later: how long "later" may be on a busy machine. */
+const DRAIN_MS = 60_000;
+/** Ids that are asked for one by one in each check. */
+const IDS_MAX = 25;
+
+/** Asks a service for all that clients can see, and the oracle whether that is what was acknowledged. */
+export class RecordCheck {
+  readonly #load: Load;
+  readonly #random: Random;
+  /** Of all windows that were checked so far. */
+  readonly #positions = new Positions();
+  readonly #drainMs: number;
+
+  /** @param drainMs how long to wait for what was acknowledged to be shown */
+  constructor(load: Load, random: Random, drainMs = DRAIN_MS) {
+    this.#load = load;
+    this.#random = random;
+    this.#drainMs = drainMs;
+  }
+
+  /**
+   * Checks the load's window, which is over: the load must have been stopped and everything of it acknowledged.
+   * Each window may be checked once.
+   */
+  async window(service: ServiceClient): Promise<Verdict> {
+    const { window } = this.#load;
+    return this.#check(service, between(...windowOf(window)), this.#positions, window);
+  }
+
+  /** Checks the whole record from the beginning, in case that something came to it behind the back of the checks before. */
+  async everything(service: ServiceClient): Promise<Verdict> {
+    const counted = await Promise.all(this.#load.tenants.map((tenant) => checkAgents(tenant, service)));
+    return together([await this.#check(service, EVER, new Positions()), ...counted]);
+  }
+
+  async #check(service: ServiceClient, range: string, positions: Positions, window?: number): Promise<Verdict> {
+    const verdicts: Partial<Verdict>[] = [{ forgotten: [...this.#load.forgotten] }];
+    for (const tenant of this.#load.tenants) {
+      const asked = new Tenant(service, tenant.name, tenant.key);
+      const drained = await untilOr(() => this.#readWindow(asked, range), ({ shown, status }) => isDrained(tenant, shown, window) && status === 'complete', this.#drainMs);
+      for (const { recorded } of drained.shown) positions.take(recorded.log_id, recorded.log_index);
+      verdicts.push(
+        tenant.oracle.check(drained.shown.map(seen), window),
+        tenant.oracle.check((await asked.all(`/v1/events?${range}&order=desc`, 900)).map(seen), window),
+        { incomplete: drained.status === 'complete' ? [] : [`${tenant.name} ${window ?? 'ever'}: ${drained.status}`] },
+        await this.#checkIds(tenant, asked, drained.shown),
+        tenant.oracle.checkQuarantine(await quarantined(asked)),
+      );
+    }
+    return together([...verdicts, positions.check()]);
+  }
+
+  async #readWindow(asked: Tenant, range: string): Promise<{ shown: Shown[]; status: string }> {
+    const shown: Shown[] = [];
+    let last: Page | undefined;
+    for await (const page of asked.pages(`/v1/events?${range}`, 1000)) {
+      shown.push(...page.events);
+      last = page;
+    }
+    return { shown, status: last?.completeness.status ?? 'unknown' };
+  }
+
+  /** Conflicts before others: there is more to be wrong with. */
+  async #checkIds({ oracle }: KnownTenant, asked: Tenant, shown: readonly Shown[]): Promise<Verdict> {
+    const listed = new Set(shown.map(({ event }) => event.event_id));
+    const conflicting = oracle.conflicting().filter((id) => listed.has(id));
+    const ids = new Set([...this.#random.some(conflicting, IDS_MAX), ...this.#random.some([...listed], IDS_MAX / 5)]);
+    const verdicts: Partial<Verdict>[] = [];
+    for (const id of ids) {
+      const found = await asked.event(id);
+      if (found === undefined) verdicts.push({ lost: [id] });
+      else verdicts.push(oracle.checkId(id, ofId(found), found.conflicts.map(ofId)));
+    }
+    return together(verdicts);
+  }
+}
+
+const seen = ({ event, raw }: Shown): Seen => ({ id: event.event_id, raw });
+
+const ofId = ({ event, raw, recorded }: Shown): Seen & { conflict: boolean } => ({ id: event.event_id, raw, conflict: recorded.flags.includes('conflict' satisfies Recorded['flags'][number]) });
+
+function isDrained({ oracle }: KnownTenant, shown: readonly Shown[], window: number | undefined): boolean {
+  return oracle.check(shown.map(seen), window).lost.length === 0;
+}
+
+async function quarantined(asked: Tenant): Promise<Set<string>> {
+  const texts = new Set<string>();
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const answer = await asked.get(`/v1/quarantine?${EVER}&limit=1000${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`);
+    if (answer.status !== 200) throw new Error(`no quarantine: ${answer.status} ${answer.text.slice(0, 500)}`);
+    const page = answer.json() as { entries: { raw_base64: string }[]; next_cursor: string | null };
+    for (const { raw_base64: raw } of page.entries) texts.add(Buffer.from(raw, 'base64').toString('utf8'));
+    cursor = page.next_cursor;
+  }
+  return texts;
+}
+
+/** Never counted twice: what agents are said to have done is what is listed of them. */
+async function checkAgents(tenant: KnownTenant, service: ServiceClient): Promise<Partial<Verdict>> {
+  const asked = new Tenant(service, tenant.name, tenant.key);
+  const ids = new Map<string, Set<string>>();
+  const count = async (): Promise<string[]> => {
+    ids.clear();
+    for (const { event } of await asked.everything()) {
+      const ofAgent = ids.get(event.agent.id) ?? new Set();
+      ids.set(event.agent.id, ofAgent.add(event.event_id));
+    }
+    const agents = await asked.agents();
+    return agents.filter(({ agent_id: id, events }) => ids.get(id)?.size !== events).map(({ agent_id: id }) => `${tenant.name} ${id}`);
+  };
+  return { miscounted: await untilOr(count, (wrong) => wrong.length === 0, DRAIN_MS / 10) };
+}
