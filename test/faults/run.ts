@@ -26,7 +26,7 @@ const ROUND_CYCLES = 20;
 /** Cycles between two checks. */
 const CHECK_EVERY = 5;
 /** Recorded before anything breaks, so that there is something to lose. */
-const BEFORE_EVENTS = 150;
+const BEFORE_EVENTS = 120;
 /** Recorded after it, before the next: whatever broke, recording goes on by itself. */
 const AFTER_EVENTS = 20;
 /** Then, at any moment within this. */

@@ -4,7 +4,7 @@ import { startEmbeddedClickHouse, type EmbeddedClickHouse } from '@agent-audit/c
 import { RecordCheck } from '../support/check-record.ts';
 import { Load } from '../support/load.ts';
 import { CONTENT } from '../support/load-events.ts';
-import { together, type Verdict } from '../support/oracle.ts';
+import type { Verdict } from '../support/oracle.ts';
 import type { Random } from '../support/random.ts';
 import { isAlive, ServiceFolder, type ServiceProcess, signal } from '../support/service.ts';
 import { StoreProxy } from '../support/store-proxy.ts';
@@ -130,8 +130,7 @@ export class Scene {
   /** Ends the load, and says what is wrong with the record as a whole. */
   async checkEverything(): Promise<Verdict> {
     await this.#quiet();
-    const last = await this.#check.window(this.#service);
-    return together([last, await this.#check.everything(this.#service)]);
+    return this.#check.everything(this.#service);
   }
 
   /** What got into the log and belongs into none. */

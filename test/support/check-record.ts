@@ -39,25 +39,32 @@ export class RecordCheck {
 
   /** Checks the whole record from the beginning, in case that something came to it behind the back of the checks before. */
   async everything(service: ServiceClient): Promise<Verdict> {
+    const verdict = await this.#check(service, EVER, new Positions());
     const counted = await Promise.all(this.#load.tenants.map((tenant) => checkAgents(tenant, service)));
-    return together([await this.#check(service, EVER, new Positions()), ...counted]);
+    return together([verdict, ...counted]);
   }
 
   async #check(service: ServiceClient, range: string, positions: Positions, window?: number): Promise<Verdict> {
-    const verdicts: Partial<Verdict>[] = [{ forgotten: [...this.#load.forgotten] }];
-    for (const tenant of this.#load.tenants) {
-      const asked = new Tenant(service, tenant.name, tenant.key);
-      const drained = await untilOr(() => this.#readWindow(asked, range), ({ shown, status }) => isDrained(tenant, shown, window) && status === 'complete', this.#drainMs);
-      for (const { recorded } of drained.shown) positions.take(recorded.log_id, recorded.log_index);
-      verdicts.push(
-        tenant.oracle.check(drained.shown.map(seen), window),
-        tenant.oracle.check((await asked.all(`/v1/events?${range}&order=desc`, 900)).map(seen), window),
-        { incomplete: drained.status === 'complete' ? [] : [`${tenant.name} ${window ?? 'ever'}: ${drained.status}`] },
-        await this.#checkIds(tenant, asked, drained.shown),
-        tenant.oracle.checkQuarantine(await quarantined(asked)),
-      );
-    }
-    return together([...verdicts, positions.check()]);
+    const ofTenants = await Promise.all(this.#load.tenants.map((tenant) => this.#checkTenant(tenant, service, range, positions, window)));
+    return together([{ forgotten: [...this.#load.forgotten] }, ...ofTenants, positions.check()]);
+  }
+
+  async #checkTenant(tenant: KnownTenant, service: ServiceClient, range: string, positions: Positions, window?: number): Promise<Verdict> {
+    const asked = new Tenant(service, tenant.name, tenant.key);
+    const { shown, status } = await untilOr(
+      () => this.#readWindow(asked, range),
+      (read) => read.status === 'complete' && tenant.oracle.check(read.shown.map(seen), window).lost.length === 0,
+      this.#drainMs,
+    );
+    for (const { recorded } of shown) positions.take(recorded.log_id, recorded.log_index);
+    const backwards = await asked.all(`/v1/events?${range}&order=desc`, 900);
+    return together([
+      tenant.oracle.check(shown.map(seen), window),
+      tenant.oracle.check(backwards.map(seen), window),
+      { incomplete: status === 'complete' ? [] : [`${tenant.name} ${window ?? 'ever'}: ${status}`] },
+      await this.#checkIds(tenant, asked, shown),
+      tenant.oracle.checkQuarantine(await quarantined(asked)),
+    ]);
   }
 
   async #readWindow(asked: Tenant, range: string): Promise<{ shown: Shown[]; status: string }> {
@@ -89,10 +96,6 @@ const seen = ({ event, raw }: Shown): Seen => ({ id: event.event_id, raw });
 
 const ofId = ({ event, raw, recorded }: Shown): Seen & { conflict: boolean } => ({ id: event.event_id, raw, conflict: recorded.flags.includes('conflict' satisfies Recorded['flags'][number]) });
 
-function isDrained({ oracle }: KnownTenant, shown: readonly Shown[], window: number | undefined): boolean {
-  return oracle.check(shown.map(seen), window).lost.length === 0;
-}
-
 async function quarantined(asked: Tenant): Promise<Set<string>> {
   const texts = new Set<string>();
   for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -108,15 +111,7 @@ async function quarantined(asked: Tenant): Promise<Set<string>> {
 /** Never counted twice: what agents are said to have done is what is listed of them. */
 async function checkAgents(tenant: KnownTenant, service: ServiceClient): Promise<Partial<Verdict>> {
   const asked = new Tenant(service, tenant.name, tenant.key);
-  const ids = new Map<string, Set<string>>();
-  const count = async (): Promise<string[]> => {
-    ids.clear();
-    for (const { event } of await asked.everything()) {
-      const ofAgent = ids.get(event.agent.id) ?? new Set();
-      ids.set(event.agent.id, ofAgent.add(event.event_id));
-    }
-    const agents = await asked.agents();
-    return agents.filter(({ agent_id: id, events }) => ids.get(id)?.size !== events).map(({ agent_id: id }) => `${tenant.name} ${id}`);
-  };
-  return { miscounted: await untilOr(count, (wrong) => wrong.length === 0, DRAIN_MS / 10) };
+  const ids = Map.groupBy(await asked.everything(), ({ event }) => event.agent.id);
+  const wrong = (await asked.agents()).filter(({ agent_id: id, events }) => new Set(ids.get(id)?.map(({ event }) => event.event_id)).size !== events);
+  return { miscounted: wrong.map(({ agent_id: id }) => `${tenant.name} ${id}`) };
 }

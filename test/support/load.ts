@@ -6,9 +6,9 @@ import type { ServiceClient } from './service.ts';
 import { inTime, until } from './until.ts';
 
 const WORKERS = 6;
-const BATCH_MAX = 8;
+const BATCH_MAX = 16;
 /** Between two requests of a worker: a steady load, not the greatest, or the checks would take longer than the faults. */
-const PACE_MS = 40;
+const PACE_MS = 30;
 /** After a refusal or a broken connection. */
 const AGAIN_MS = 20;
 /** How long anything may take on a busy machine before it counts as never. */
