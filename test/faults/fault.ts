@@ -14,6 +14,12 @@ export interface Fault {
   /** A module that must have been loaded into the service for it. */
   readonly preload?: URL;
   /**
+   * Called with the data folder before the first service starts in it.
+   *
+   * @returns what undoes it, called when nothing runs any more
+   */
+  prepare?(dataDir: string): Promise<() => Promise<void>>;
+  /**
    * Breaks it, under load, and resolves when it is no longer broken. Whether recording goes on by itself afterwards is
    * for the caller to see.
    *

@@ -10,8 +10,8 @@ import { runFaults } from './run.ts';
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   kills: ['kill-collector', 'kill-engine', 'kill-both'],
   'stops and hangs': ['stop', 'engine-hangs'],
-  clocks: ['clock'],
-  'the way to the store': ['store-away', 'store-cut', 'store-forgets', 'store-slow'],
+  clocks: ['clock', 'clock-store-cut'],
+  'the way to the store': ['kill-store-away', 'store-away', 'store-cut', 'store-forgets', 'store-slow'],
 };
 
 test('every kind is in a group', () => {

@@ -2,13 +2,15 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { CONTROLS, type Control } from './controls.ts';
 import type { Fault } from './fault.ts';
-import { KINDS } from './kinds.ts';
+import { KINDS, KINDS_BY_NAME } from './kinds.ts';
 import { tableOf, type Report } from './report.ts';
 import { runFaults } from './run.ts';
+import { closeScenes } from './scene.ts';
 
 const USAGE = `npm run test:faults -- [--cycles N] [--seed S] [--only kind,…] [--control name] [--json file]
 
   kinds     ${KINDS.map(({ kind }) => kind).join(', ')}
+  by name   ${KINDS_BY_NAME.map(({ kind }) => kind).join(', ')}
   controls  ${CONTROLS.map(({ name }) => name).join(', ')}
 
 Exits 1 when anything is wrong; with a control, when the oracle does not notice it. Folders in which something was wrong are kept.
@@ -33,7 +35,7 @@ async function main(): Promise<number> {
   }
   const control = values.control === undefined ? undefined : named(CONTROLS, values.control, ({ name }) => name);
   const only = values.only?.split(',') ?? control?.kinds;
-  const kinds = only?.map((kind) => named(KINDS, kind, (fault) => fault.kind)) ?? KINDS;
+  const kinds = only?.map((kind) => named([...KINDS, ...KINDS_BY_NAME], kind, (fault) => fault.kind)) ?? KINDS;
   const cycles = wholeNumber(values.cycles, '--cycles');
   const seed = values.seed === undefined ? Date.now() % 2 ** 31 : wholeNumber(values.seed, '--seed');
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -67,6 +69,13 @@ function named<T>(all: readonly T[], name: string, nameOf: (one: T) => string): 
 function wholeNumber(text: string, option: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new Error(`${option} must be a whole number`);
   return Number(text);
+}
+
+/** Nothing of a run outlives it. */
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    void closeScenes().finally(() => process.exit(130));
+  });
 }
 
 main().then(

@@ -115,7 +115,7 @@ async function runRound(house: House, faults: readonly Fault[], options: RunOpti
   const others = (): string[] => [...(scene?.load.odd ?? []), ...(scene?.leaks() ?? []), ...failed];
   const whatIsWrong = (): boolean => isWrong(verdict) || others().length > 0;
   try {
-    scene = await Scene.open({ house, random, preload: [...preload], ...(drainMs === undefined ? {} : { drainMs }) });
+    scene = await Scene.open({ house, random, preload: [...preload], prepare: [...new Set(faults)], ...(drainMs === undefined ? {} : { drainMs }) });
     for (const [i, fault] of faults.entries()) {
       await cycle(scene, fault, random);
       done.push(fault.kind);

@@ -9,7 +9,7 @@ import type { Random } from '../support/random.ts';
 import { isAlive, ServiceFolder, type ServiceProcess, signal } from '../support/service.ts';
 import { StoreProxy } from '../support/store-proxy.ts';
 import { inTime, until } from '../support/until.ts';
-import type { House } from './fault.ts';
+import type { Fault, House } from './fault.ts';
 
 /** Long for anything that should come back, on any machine. */
 const BACK_MS = 60_000;
@@ -23,6 +23,8 @@ export interface SceneOptions {
   readonly random: Random;
   /** Modules that are loaded into every service that starts here. */
   readonly preload?: readonly URL[];
+  /** Faults that want something done to the folder first. */
+  readonly prepare?: readonly Pick<Fault, 'prepare'>[];
   /** How long what was acknowledged may take to be shown. */
   readonly drainMs?: number;
 }
@@ -45,29 +47,37 @@ export class Scene {
   readonly #store: ProxiedStore | undefined;
   readonly #check: RecordCheck;
   readonly #leaked = new Set<string>();
+  readonly #undo: readonly (() => Promise<void>)[];
   #service: ServiceProcess;
 
-  private constructor(options: SceneOptions, folder: ServiceFolder, store: ProxiedStore | undefined, service: ServiceProcess, load: Load) {
+  private constructor(options: SceneOptions, folder: ServiceFolder, store: ProxiedStore | undefined, service: ServiceProcess, load: Load, undo: readonly (() => Promise<void>)[]) {
     this.#options = options;
     this.random = options.random;
     this.folder = folder;
     this.#store = store;
     this.#service = service;
     this.load = load;
+    this.#undo = undo;
     this.#check = new RecordCheck(load, options.random, options.drainMs);
   }
 
   static async open(options: SceneOptions): Promise<Scene> {
     const folder = await ServiceFolder.make();
-    const store = options.house === 'embedded' ? undefined : await startStore(folder);
+    const undo: (() => Promise<void>)[] = [];
+    let store: ProxiedStore | undefined;
     try {
+      for (const fault of options.prepare ?? []) if (fault.prepare !== undefined) undo.push(await fault.prepare(folder.dataDir));
+      store = options.house === 'embedded' ? undefined : await startStore(folder);
       const service = await startIn(folder, options, store, 0);
       const tenants = [{ name: 'default', key: folder.adminKey }, { name: 'other', key: await service.newKey({ tenant: 'other' }) }];
-      const scene = new Scene(options, folder, store, service, new Load(options.random, tenants));
+      const scene = new Scene(options, folder, store, service, new Load(options.random, tenants), undo);
+      open.add(scene);
       scene.startLoad();
       return scene;
     } catch (error) {
+      await folder.end();
       await stopStore(store);
+      for (const undone of undo) await undone();
       await folder.remove();
       throw error;
     }
@@ -98,9 +108,14 @@ export class Scene {
     await until(() => this.enginePid(), (pid) => pid !== killed, BACK_MS);
   }
 
-  /** Starts the service again, at once, as whoever watches over services does. The one before must be about to end. */
-  async restart(): Promise<void> {
+  /**
+   * Starts the service again, at once, as whoever watches over services does. The one before must be about to end.
+   *
+   * @param between called when it has ended and the next has not begun
+   */
+  async restart(between?: () => Promise<void>): Promise<void> {
     await inTime(this.#service.exited, 'the service to end', BACK_MS);
+    await between?.();
     this.#lookThroughLog();
     for (const deadline = Date.now() + BACK_MS; ; await sleep(AGAIN_MS)) {
       try {
@@ -141,9 +156,11 @@ export class Scene {
 
   /** Ends everything. @param keepFolder for people to look into; else it is removed */
   async close(keepFolder = false): Promise<void> {
-    await this.load.stop().catch(() => {});
     await this.folder.end();
+    await this.load.stop().catch(() => {});
     await stopStore(this.#store);
+    for (const undo of this.#undo) await undo();
+    open.delete(this);
     if (!keepFolder) await this.folder.remove();
   }
 
@@ -156,6 +173,13 @@ export class Scene {
     if (this.#service.log.includes(CONTENT)) this.#leaked.add('the content of events');
     for (const { name, key } of this.load.tenants) if (this.#service.log.includes(key)) this.#leaked.add(`the key of tenant ${name}`);
   }
+}
+
+const open = new Set<Scene>();
+
+/** Ends all that is open. */
+export async function closeScenes(): Promise<void> {
+  await Promise.all([...open].map((scene) => scene.close()));
 }
 
 function startIn(folder: ServiceFolder, { preload = [] }: SceneOptions, store: ProxiedStore | undefined, clockOffsetMs: number): Promise<ServiceProcess> {

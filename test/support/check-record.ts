@@ -1,4 +1,4 @@
-import type { Recorded } from '@agent-audit/schemas';
+import type { Completeness } from '@agent-audit/schemas';
 import { between, EVER } from './events.ts';
 import type { KnownTenant, Load } from './load.ts';
 import { windowOf } from './load-events.ts';
@@ -51,9 +51,9 @@ export class RecordCheck {
 
   async #checkTenant(tenant: KnownTenant, service: ServiceClient, range: string, positions: Positions, window?: number): Promise<Verdict> {
     const asked = new Tenant(service, tenant.name, tenant.key);
-    const { shown, status } = await untilOr(
+    const { shown, known } = await untilOr(
       () => this.#readWindow(asked, range),
-      (read) => read.status === 'complete' && tenant.oracle.check(read.shown.map(seen), window).lost.length === 0,
+      (read) => read.known?.status === 'complete' && tenant.oracle.check(read.shown.map(seen), window).lost.length === 0,
       this.#drainMs,
     );
     for (const { recorded } of shown) positions.take(recorded.log_id, recorded.log_index);
@@ -61,20 +61,21 @@ export class RecordCheck {
     return together([
       tenant.oracle.check(shown.map(seen), window),
       tenant.oracle.check(backwards.map(seen), window),
-      { incomplete: status === 'complete' ? [] : [`${tenant.name} ${window ?? 'ever'}: ${status}`] },
+      { incomplete: known?.status === 'complete' ? [] : [`${tenant.name} ${window ?? 'ever'}: ${known?.status ?? 'no page'}`] },
+      { miscounted: known === undefined ? [] : miscounted(known, shown).map((what) => `${tenant.name} ${window ?? 'ever'}: ${what}`) },
       await this.#checkIds(tenant, asked, shown),
       tenant.oracle.checkQuarantine(await quarantined(asked)),
     ]);
   }
 
-  async #readWindow(asked: Tenant, range: string): Promise<{ shown: Shown[]; status: string }> {
+  async #readWindow(asked: Tenant, range: string): Promise<{ shown: Shown[]; known: Completeness | undefined }> {
     const shown: Shown[] = [];
     let last: Page | undefined;
     for await (const page of asked.pages(`/v1/events?${range}`, 1000)) {
       shown.push(...page.events);
       last = page;
     }
-    return { shown, status: last?.completeness.status ?? 'unknown' };
+    return { shown, known: last?.completeness };
   }
 
   /** Conflicts before others: there is more to be wrong with. */
@@ -94,7 +95,7 @@ export class RecordCheck {
 
 const seen = ({ event, raw }: Shown): Seen => ({ id: event.event_id, raw });
 
-const ofId = ({ event, raw, recorded }: Shown): Seen & { conflict: boolean } => ({ id: event.event_id, raw, conflict: recorded.flags.includes('conflict' satisfies Recorded['flags'][number]) });
+const ofId = (shown: Shown): Seen & { conflict: boolean } => ({ ...seen(shown), conflict: shown.recorded.flags.includes('conflict') });
 
 async function quarantined(asked: Tenant): Promise<Set<string>> {
   const texts = new Set<string>();
@@ -106,6 +107,15 @@ async function quarantined(asked: Tenant): Promise<Set<string>> {
     cursor = page.next_cursor;
   }
   return texts;
+}
+
+/** Copies that lists hide are still rows, and whoever counts rows counts them. */
+function miscounted(known: Completeness, shown: readonly Shown[]): string[] {
+  return (['late', 'conflict'] as const).flatMap((flag) => {
+    const listed = shown.filter(({ recorded }) => recorded.flags.includes(flag)).length;
+    const counted = flag === 'late' ? known.late : known.conflicts;
+    return counted === listed ? [] : [`${flag} ${counted} times, and ${listed} are listed`];
+  });
 }
 
 /** Never counted twice: what agents are said to have done is what is listed of them. */
