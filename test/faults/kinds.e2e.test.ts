@@ -10,7 +10,7 @@ import { runFaults } from './run.ts';
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   kills: ['kill-collector', 'kill-engine', 'kill-both'],
   'stops and hangs': ['stop', 'engine-hangs'],
-  clocks: ['clock', 'clock-store-cut'],
+  clocks: ['clock'],
   'the way to the store': ['kill-store-away', 'store-away', 'store-cut', 'store-forgets', 'store-slow'],
 };
 

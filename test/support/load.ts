@@ -144,7 +144,7 @@ export class Load {
       if (this.#failure !== undefined) throw this.#failure;
       return this.acknowledged;
     };
-    await until(ask, (n) => n >= enough, NEVER_MS);
+    await until(() => ({ acknowledged: ask() }), ({ acknowledged }) => acknowledged >= enough, NEVER_MS);
   }
 
   /** @returns whether everything of the worker is acknowledged */
