@@ -62,7 +62,9 @@ export class Scene {
   }
 
   static async open(options: SceneOptions): Promise<Scene> {
+    if (closed) throw new Error('no scene is opened any more');
     const folder = await ServiceFolder.make();
+    opening.add(folder);
     const undo: (() => Promise<void>)[] = [];
     let store: ProxiedStore | undefined;
     try {
@@ -80,6 +82,8 @@ export class Scene {
       for (const undone of undo) await undone();
       await folder.remove();
       throw error;
+    } finally {
+      opening.delete(folder);
     }
   }
 
@@ -161,7 +165,7 @@ export class Scene {
     await stopStore(this.#store);
     for (const undo of this.#undo) await undo();
     open.delete(this);
-    if (!keepFolder) await this.folder.remove();
+    if (!keepFolder || closed) await this.folder.remove();
   }
 
   async #quiet(): Promise<void> {
@@ -177,8 +181,17 @@ export class Scene {
 
 const open = new Set<Scene>();
 
-/** Ends all that is open. */
+/** Not open yet; when its folder is ended, a scene that opens fails and takes everything along. */
+const opening = new Set<ServiceFolder>();
+
+/** Whoever ran the faults has had enough. */
+let closed = false;
+
+/** Ends all that is open or being opened, and opens none any more. */
 export async function closeScenes(): Promise<void> {
+  closed = true;
+  await Promise.all([...opening].map((folder) => folder.end()));
+  await until(() => opening.size, (n) => n === 0, BACK_MS);
   await Promise.all([...open].map((scene) => scene.close()));
 }
 

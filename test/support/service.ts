@@ -172,6 +172,7 @@ export class ServiceFolder {
   readonly dataDir: string;
   readonly #remove: () => Promise<void>;
   readonly #started: ServiceProcess[] = [];
+  #ended = false;
   /** Not ready, and perhaps never. */
   readonly #starting = new Set<ChildProcess>();
   /** Engines that outlived the service that was killed above them. */
@@ -189,6 +190,7 @@ export class ServiceFolder {
 
   /** Resolves when the service says that it is ready. */
   async start({ settings = {}, preload = [], env = {} }: Start = {}): Promise<ServiceProcess> {
+    if (this.#ended) throw new Error('the folder is not in use any more');
     const child = fork(MAIN, {
       execPath: process.execPath,
       execArgv: preload.flatMap((module) => ['--import', module.href]),
@@ -227,6 +229,7 @@ export class ServiceFolder {
 
   /** Ends whatever still runs. */
   async end(): Promise<void> {
+    this.#ended = true;
     for (const child of this.#starting) child.kill('SIGKILL');
     for (const service of this.#started) {
       for (const pid of await childrenOf(service.pid)) this.#engines.add(pid);
