@@ -42,7 +42,7 @@ describe('after the limits were raised', () => {
   test('what was too large is recorded, once, and no longer counted as outstanding', async () => {
     const folder = await ServiceFolder.make();
     try {
-      const before = await folder.start({ MAX_EVENT_BYTES: '1000' });
+      const before = await folder.start({ settings: { MAX_EVENT_BYTES: '1000' } });
       const big = JSON.stringify(toolCall({ event_id: 'big', tool: { name: 't', arguments: { text: 'x'.repeat(2000) } } }));
       const broken = '{"event_id":"never"}';
       expect((await before.post(ndjson([big, broken, toolCall({ event_id: 'small' })]), { type: 'application/x-ndjson' })).json()).toMatchObject({ accepted: 1, rejected: [{}, {}] });

@@ -11,10 +11,10 @@ let folders: ServiceFolder[];
 let services: ServiceProcess[];
 beforeAll(async () => {
   engine = await startTestEngine();
-  const env = { CLICKHOUSE_URL: engine.options.url, CLICKHOUSE_USER: engine.options.username as string, CLICKHOUSE_PASSWORD: engine.options.password as string };
+  const settings = { CLICKHOUSE_URL: engine.options.url, CLICKHOUSE_USER: engine.options.username as string, CLICKHOUSE_PASSWORD: engine.options.password as string };
   folders = [await ServiceFolder.make(), await ServiceFolder.make()];
   services = [];
-  for (const folder of folders) services.push(await folder.start(env));
+  for (const folder of folders) services.push(await folder.start({ settings }));
 });
 afterAll(async () => {
   for (const folder of folders) await folder.remove();

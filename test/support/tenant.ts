@@ -87,6 +87,14 @@ export class Tenant {
     return this.all(`/v1/events?${EVER}`);
   }
 
+  /** One event with its conflicts; undefined where nothing is recorded under the id. */
+  async event(id: string): Promise<(Shown & { readonly conflicts: readonly Shown[] }) | undefined> {
+    const answer = await this.get(`/v1/events/${id}`);
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw new Error(`no event: ${answer.status} ${answer.text.slice(0, 500)}`);
+    return { ...readShown(answer.text), conflicts: elementTexts(memberText(answer.text, 'conflicts') as string).map(readShown) };
+  }
+
   async completeness(path: string): Promise<Completeness> {
     return (await this.page(path)).completeness;
   }
@@ -99,4 +107,10 @@ export function readPage(answer: Answer): Page {
   const parsed = answer.json() as { events: { event: AuditEvent; recorded: Recorded }[]; next_cursor: string | null; completeness: Completeness };
   const texts = elementTexts(memberText(answer.text, 'events') as string).map((text) => memberText(text, 'event') as string);
   return { ...parsed, events: parsed.events.map(({ event, recorded }, i) => ({ event, recorded, raw: texts[i] as string })) };
+}
+
+/** @param text `{event, recorded}` */
+function readShown(text: string): Shown {
+  const { event, recorded } = JSON.parse(text) as { event: AuditEvent; recorded: Recorded };
+  return { event, recorded, raw: memberText(text, 'event') as string };
 }

@@ -26,6 +26,8 @@ beforeAll(async () => {
     { event: second, logIndex: 3, receivedAtMicros: RECEIVED_AT + 5, flags: 4 },
     { event: first, logIndex: 9, collectorId: 'c2', receivedAtMicros: RECEIVED_AT + 9 },
     { event: toolCall({ event_id: 'both' }), tenant: 'another', logIndex: 41 },
+    { event: first, tenant: 'back', collectorId: 'c4', logIndex: 0 },
+    { event: second, tenant: 'back', collectorId: 'c4', logIndex: 1, receivedAtMicros: RECEIVED_AT - 3_600_000_000, flags: 4 },
   ]);
 });
 afterAll(() => test[Symbol.asyncDispose]());
@@ -52,6 +54,10 @@ describe('getEvent', () => {
     const rows = await getEvent(test.store, 't', 'both');
     expect(rows.map(({ raw, flags, log_index: index, collector_id: collector }) => [raw, flags & 4, index, collector])).toEqual([[JSON.stringify(first), 0, 0, 'c1'], [JSON.stringify(second), 4, 3, 'c1']]);
     expect(rows[0]).toMatchObject({ event_id: 'both', agent_id: first.agent.id, time_ns: NOON, received_at_us: BigInt(RECEIVED_AT), tenant: 't' });
+  });
+
+  it('shows the first recorded first also where the clock was set back between the two', async () => {
+    expect((await getEvent(test.store, 'back', 'both')).map(({ log_index: index }) => index)).toEqual([0, 1]);
   });
 
   it('knows no event of another tenant, and none that is not there', async () => {
@@ -82,7 +88,7 @@ describe('recordedIdHashes', () => {
   it('has one record a row, of any tenant', async () => {
     const chunks: Buffer[] = [];
     for await (const chunk of recordedIdHashes(test.store)) chunks.push(chunk);
-    expect(Buffer.concat(chunks).length).toBe(6 * ID_HASH_BYTES);
+    expect(Buffer.concat(chunks).length).toBe(8 * ID_HASH_BYTES);
   });
 
   it.each([[[1, 1, 1, 1, 1, 1, 1, 1, 8]], [[7, 2, 7, 8]], [[24]], [[3, 20, 1]], [[0, 12, 0, 12]], [[8, 8, 8]], [[]]])('gives whole records where chunks are cut at %j', async (cuts) => {
