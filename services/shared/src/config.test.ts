@@ -17,6 +17,7 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       HOST: '127.0.0.1', PORT: 8080, DATA_DIR: './data', CLICKHOUSE_USER: 'default', CLICKHOUSE_PASSWORD: '', CLICKHOUSE_DATABASE: 'agent_audit', LOG_LEVEL: 'info',
       MAX_EVENT_BYTES: 262_144, MAX_BODY_BYTES: 16_777_216, MAX_NESTING: 64,
+      SEGMENTS_MAX_BYTES: 34_359_738_368, DISK_RESERVE_BYTES: 1_073_741_824,
       BUFFER: 'disk', KAFKA_TOPIC: ['agent-audit.events'], KAFKA_GROUP: 'agent-audit', KAFKA_CLIENT_ID: 'agent-audit', KAFKA_TLS: false,
     });
   });
