@@ -10,7 +10,9 @@ CREATE TABLE IF NOT EXISTS api_keys
     scopes        Array(String),
     created_at    DateTime64(6, 'UTC'),
     expires_at    Nullable(DateTime64(6, 'UTC')),
-    revoked_at    Nullable(DateTime64(6, 'UTC'))
+    revoked_at    Nullable(DateTime64(6, 'UTC')),
+    events_per_second   UInt32 COMMENT '0: the service''s default',
+    requests_per_second UInt32 COMMENT '0: the service''s default'
 )
 ENGINE = MergeTree
 ORDER BY (tenant, key_id, version)

@@ -47,7 +47,7 @@ describe('migrate', () => {
     expect(await migrate(on('one'))).toEqual(files);
     const digests = await Promise.all(files.map(async (name) => createHash('sha256').update(await readFile(new URL(name, DDL))).digest('hex')));
     expect(await applied('one')).toEqual(files.map((name, i) => ({ name, checksum: digests[i] })));
-    expect([...new Set((await columns('one')).map(({ table }) => table))]).toEqual(['api_keys', 'events', 'quarantine', 'schema_migrations']);
+    expect([...new Set((await columns('one')).map(({ table }) => table))]).toEqual(['api_keys', 'events', 'quarantine', 'quarantine_dropped', 'quarantine_replays', 'schema_migrations']);
   });
 
   it('applies nothing at the second start', async () => {

@@ -8,7 +8,7 @@ const utc = (description: string) => z.string().meta({ description: `${descripti
 const cursor = z.string().nullable().meta({ description: 'Give it as `cursor` to read on; null on the last page.' });
 
 export const SCOPES = ['events:write', 'events:read', 'exports', 'rules', 'admin'] as const;
-export const Scope = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a key may do. `admin` manages keys; it does not imply the others.' });
+export const Scope = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a key may do. `admin` manages keys and replays quarantine; it does not imply the others.' });
 export type Scope = z.infer<typeof Scope>;
 
 export const FieldErrorShape = z.object({
@@ -73,7 +73,7 @@ export const Completeness = z.object({
   status: z.enum(['complete', 'gaps', 'unknown']).meta({ description: '`complete` only where sequence numbers prove it.' }),
   emitters: z.array(EmitterCompleteness),
   unnumbered: count('Events of the window without a sequence number; of them, nothing can be proven.'),
-  quarantined: count('Refused events of the tenant, by time of receipt.'),
+  quarantined: count('Refused events of the tenant that were not replayed, by time of receipt; those that quarantine has dropped since count by day.'),
   late: count('Events that arrived late.'),
   conflicts: count('Events whose `event_id` was used before with other bytes.'),
   as_of: utc('When this was asked of the record.'),
@@ -100,21 +100,69 @@ export type AgentSummary = z.infer<typeof AgentSummary>;
 export const AgentList = z.object({ agents: z.array(AgentSummary), next_cursor: cursor }).meta({ id: 'AgentList' });
 export type AgentList = z.infer<typeof AgentList>;
 
+export const QUARANTINE_STATES = ['quarantined', 'replayed'] as const;
+
+export const QuarantineReplay = z.object({
+  at: utc('When it was recorded after all.'),
+  origin: z.string().meta({ description: 'Who replayed it, such as `http:<key id>`.' }),
+  event_id: z.string().meta({ description: 'Under which it is recorded.' }),
+  corrected: z.boolean().meta({ description: 'Recorded from other bytes than these.' }),
+}).meta({ id: 'QuarantineReplay' });
+export type QuarantineReplay = z.infer<typeof QuarantineReplay>;
+
 export const QuarantineEntry = z.object({
   id: z.string(),
   received_at: utc('When it arrived.'),
   origin: z.string().meta({ description: 'How it came in, such as `http:<key id>`.' }),
   event_id: z.string().nullable(),
-  errors: z.array(FieldErrorShape),
+  errors: z.array(FieldErrorShape).meta({ description: 'Why it was refused when it arrived.' }),
   raw_base64: z.string().meta({ description: 'Its exact bytes, in base64.' }),
   bytes: count('Their number.'),
+  state: z.enum(QUARANTINE_STATES).meta({ description: '`replayed`: it is recorded now. The entry stays what it was.' }),
+  replay: QuarantineReplay.nullable(),
 }).meta({ id: 'QuarantineEntry', description: 'An event that was refused, with its bytes and the reasons.' });
 export type QuarantineEntry = z.infer<typeof QuarantineEntry>;
 
-export const QuarantineList = z.object({ entries: z.array(QuarantineEntry), next_cursor: cursor }).meta({ id: 'QuarantineList' });
+export const QuarantineList = z.object({
+  entries: z.array(QuarantineEntry),
+  next_cursor: cursor,
+  dropped: count('Entries of the days that the window touches which were never replayed and are no longer kept, because quarantine is bounded in size and age.'),
+}).meta({ id: 'QuarantineList' });
 export type QuarantineList = z.infer<typeof QuarantineList>;
 
+const REPLAY_IDS_MAX = 1000;
+
+export const ReplayIds = z.strictObject({ ids: z.array(z.uuid()).min(1).max(REPLAY_IDS_MAX) })
+  .meta({ id: 'ReplayIds', description: 'Entries by id.' });
+export const ReplayCorrection = z.strictObject({
+  id: z.uuid(),
+  event: z.record(z.string(), z.unknown()).meta({ description: 'What to record in place of the bytes of the entry, byte for byte.' }),
+}).meta({ id: 'ReplayCorrection', description: 'One entry, with corrected bytes.' });
+export const ReplayWindow = z.strictObject({
+  from: z.string().meta({ description: 'Begin of the window of receipt, included: RFC 3339 or relative.' }),
+  to: z.string().meta({ description: 'Its end, not included; default now.' }).optional(),
+  code: z.enum(Object.keys(FIELD_ERROR_CODES) as [FieldErrorCode, ...FieldErrorCode[]]).meta({ description: 'Only entries with an error of this code.' }).optional(),
+  limit: z.int().min(1).max(1000).meta({ description: 'Most entries in one request; default 100.' }).optional(),
+  cursor: z.string().meta({ description: '`next_cursor` of the answer before.' }).optional(),
+}).meta({ id: 'ReplayWindow', description: 'Entries of a window that are not replayed yet, oldest first.' });
+export type ReplayWindow = z.infer<typeof ReplayWindow>;
+
+export const ReplayRequest = z.union([ReplayIds, ReplayCorrection, ReplayWindow]).meta({ id: 'ReplayRequest' });
+export type ReplayRequest = z.infer<typeof ReplayRequest>;
+
+export const ReplayAnswer = z.object({
+  replayed: count('Events that are recorded now and were not before.'),
+  duplicates: count('Entries whose event was recorded before.'),
+  still_rejected: z.array(z.object({ quarantine_id: z.string(), errors: z.array(FieldErrorShape) }))
+    .meta({ description: 'Entries that are not valid, with the reasons as of now.' }),
+  not_found: z.array(z.string()).meta({ description: 'Ids that quarantine does not hold.' }),
+  next_cursor: cursor,
+}).meta({ id: 'ReplayAnswer', description: 'What became of the entries.' });
+export type ReplayAnswer = z.infer<typeof ReplayAnswer>;
+
 const keyName = z.string().min(1).max(256).meta({ description: 'Name for people.' });
+
+const perSecond = (what: string) => z.int().min(1).max(1_000_000_000).meta({ description: `Most ${what} a second, on average; five seconds' worth at once.` });
 
 export const KeyRequest = z.strictObject({
   name: keyName,
@@ -122,6 +170,8 @@ export const KeyRequest = z.strictObject({
   tenant: z.string().min(1).max(128).regex(/^[A-Za-z0-9._-]+$/)
     .meta({ description: 'Tenant that the key is for; default: that of the caller.' }).optional(),
   expires_at: utc('When it stops working; absent: never.').optional(),
+  rate: z.strictObject({ events_per_second: perSecond('events').optional(), requests_per_second: perSecond('requests').optional() })
+    .meta({ description: 'How fast it may be; what is absent is as the service is configured.' }).optional(),
 }).meta({ id: 'KeyRequest' });
 export type KeyRequest = z.infer<typeof KeyRequest>;
 
@@ -133,6 +183,8 @@ export const KeyInfo = z.object({
   created_at: utc('When it was made.'),
   expires_at: z.string().nullable().meta({ description: 'When it stops working; null: never. RFC 3339, UTC.' }),
   revoked_at: z.string().nullable().meta({ description: 'When it was revoked; null: it was not. RFC 3339, UTC.' }),
+  rate: z.object({ events_per_second: perSecond('events').nullable(), requests_per_second: perSecond('requests').nullable() })
+    .meta({ description: 'How fast it may be; null: as the service is configured.' }),
 }).meta({ id: 'KeyInfo', description: 'A key without its secret.' });
 export type KeyInfo = z.infer<typeof KeyInfo>;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EventQuery, parseEventQuery, type EventQueryResult } from './event-query.ts';
+import { EventQuery, parseEventQuery, parsePageQuery, type EventQueryResult } from './event-query.ts';
 
 const NOW = 1_763_822_000_000_000_000n;
 const parse = (text: string): EventQueryResult => parseEventQuery(new URLSearchParams(text), NOW);
@@ -44,5 +44,24 @@ describe('parseEventQuery', () => {
   it('bounds the values of a query', () => {
     const many = new URLSearchParams([['from', '-1h'], ...Array.from({ length: 5000 }, (_, i) => ['tool', `t${i}`])]);
     expect(parseEventQuery(many, NOW)).toMatchObject({ ok: false, errors: [{ path: '/tool', code: 'too_many' }] });
+  });
+});
+
+describe('parsePageQuery', () => {
+  const codes = (text: string): string[] => {
+    const result = parsePageQuery(new URLSearchParams(text));
+    return result.ok ? [] : result.errors.map(({ path, code }) => `${path} ${code}`);
+  };
+
+  it('fills in the defaults, and takes what is right', () => {
+    expect(parsePageQuery(new URLSearchParams(''))).toEqual({ ok: true, query: { limit: 100, order: 'asc' } });
+    expect(parsePageQuery(new URLSearchParams('limit=7&order=desc&cursor=x'))).toEqual({ ok: true, query: { limit: 7, order: 'desc', cursor: 'x' } });
+  });
+
+  it.each([
+    ['limit=1e2', '/limit wrong_type'], ['limit=', '/limit wrong_type'], ['limit=%2B5', '/limit wrong_type'], ['limit=0', '/limit too_small'], ['limit=1001', '/limit too_large'],
+    ['limit=5&limit=5', '/limit duplicate_key'], ['order=up', '/order not_allowed'], ['cursor=', '/cursor bad_format'], ['from=-1h', '/from unknown_field'], ['__proto__=x', '/__proto__ unknown_field'],
+  ])('%s: %s', (text, error) => {
+    expect(codes(text)).toEqual([error]);
   });
 });

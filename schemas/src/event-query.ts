@@ -34,7 +34,8 @@ export const LIMIT_MAX = 1000;
 /** Values of all filters together: a query is asked by a person or a rule, not generated without bound. */
 const MAX_VALUES = 1000;
 
-const OWN = ['from', 'to', 'limit', 'order', 'cursor'] as const;
+const PAGE = ['limit', 'order', 'cursor'] as const;
+const OWN = ['from', 'to', ...PAGE] as const;
 
 export type EventQueryResult = { readonly ok: true; readonly query: EventQuery } | { readonly ok: false; readonly errors: readonly FieldError[] };
 
@@ -90,6 +91,31 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
   }
 
   const window = readWindow(params, nowNs, add);
+  const page = readPage(params, add);
+  if (errors.length > 0 || !window) return { ok: false, errors };
+  return { ok: true, query: { ...window, ...page, filters } };
+}
+
+/** The part of a list's query that says which page. */
+export type PageQuery = Pick<EventQuery, 'limit' | 'order' | 'cursor'>;
+
+export type PageQueryResult = { readonly ok: true; readonly query: PageQuery } | { readonly ok: false; readonly errors: readonly FieldError[] };
+
+/** Reads the parameters of a list that has neither window nor filters. */
+export function parsePageQuery(params: URLSearchParams): PageQueryResult {
+  const errors: FieldError[] = [];
+  const add: Add = (name, code, message) => void (errors.length < MAX_FIELD_ERRORS && errors.push({ path: `/${pointerToken(name)}`, code, message }));
+  for (const name of new Set(params.keys())) {
+    const meant = suggest(name, PAGE);
+    if (!(PAGE as readonly string[]).includes(name)) add(name, 'unknown_field', `unknown parameter${meant ? `; did you mean \`${meant}\`?` : ''}`);
+    else if (params.getAll(name).length > 1) add(name, 'duplicate_key', 'must be given once');
+  }
+  const query = readPage(params, add);
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, query };
+}
+
+/** Of no use where `add` was called. */
+function readPage(params: URLSearchParams, add: Add): PageQuery {
   const limitText = params.get('limit');
   const limit = limitText === null ? LIMIT_DEFAULT : /^-?\d{1,15}$/.test(limitText) ? Number(limitText) : Number.NaN;
   if (Number.isNaN(limit)) add('limit', 'wrong_type', `must be a whole number from 1 to ${LIMIT_MAX}`);
@@ -99,12 +125,7 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
   if (order !== 'asc' && order !== 'desc') add('order', 'not_allowed', 'must be asc or desc');
   const cursor = params.get('cursor');
   if (cursor !== null && (cursor === '' || cursor.length > 4096)) add('cursor', 'bad_format', 'is not a cursor of an earlier answer');
-
-  if (errors.length > 0 || !window) return { ok: false, errors };
-  return {
-    ok: true,
-    query: { ...window, limit, order: order as 'asc' | 'desc', ...(cursor === null ? {} : { cursor }), filters },
-  };
+  return { limit, order: order as 'asc' | 'desc', ...(cursor === null ? {} : { cursor }) };
 }
 
 type Add = (name: string, code: FieldError['code'], message: string) => void;

@@ -43,8 +43,8 @@ export interface Route {
 
 const COMPONENTS = [
   api.RecordedEvent, api.FieldErrorShape, api.Rejection, api.IngestAnswer, api.Problem, api.Recorded, api.EventRecord,
-  api.EmitterCompleteness, api.Completeness, api.EventList, api.AgentSummary, api.AgentList, api.QuarantineEntry,
-  api.QuarantineList, api.Scope, api.KeyRequest, api.KeyInfo, api.KeyCreated, api.KeyList,
+  api.EmitterCompleteness, api.Completeness, api.EventList, api.AgentSummary, api.AgentList, api.QuarantineReplay, api.QuarantineEntry,
+  api.QuarantineList, api.ReplayIds, api.ReplayCorrection, api.ReplayWindow, api.ReplayRequest, api.ReplayAnswer, api.Scope, api.KeyRequest, api.KeyInfo, api.KeyCreated, api.KeyList,
 ] as const;
 
 const PROBLEMS: Readonly<Record<number, string>> = {

@@ -1,6 +1,7 @@
 /** The routes that exist, as the OpenAPI document describes them. */
-import { FILTER_VALUES } from './api.ts';
+import { FILTER_VALUES, QUARANTINE_STATES } from './api.ts';
 import { CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE } from './cloudevents.ts';
+import { FIELD_ERROR_CODES } from './errors.ts';
 import { FILTERS, LIMIT_DEFAULT, LIMIT_MAX, type FilterName } from './event-query.ts';
 import { EVENT_SCHEMA_ID, type JsonSchema } from './json-schema.ts';
 import type { Answer, Parameter, Route } from './openapi.ts';
@@ -14,12 +15,14 @@ const PAGE = [
   query('limit', 'Most items in one answer.', { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: LIMIT_DEFAULT }),
   query('cursor', '`next_cursor` of the answer before.', { type: 'string' }),
 ];
-const WINDOW = [
+const order = (of: string): Parameter => query('order', `By ${of}.`, { type: 'string', enum: ['asc', 'desc'], default: 'asc' });
+const windowOf = (what: string): Parameter[] => [
   query('from', `Begin of the window, included. ${MOMENT}`, { type: 'string' }, true),
   query('to', `End of the window, not included. ${MOMENT}`, { type: 'string', default: 'now' }),
-  query('order', 'By event time.', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
+  order(what),
   ...PAGE,
 ];
+const WINDOW = windowOf('event time');
 
 const ABOUT: Readonly<Record<FilterName, string>> = {
   agent_id: '`agent.id`.', kind: '`kind`.', tool: '`tool.name`.', server: '`tool.server`.', action: '`action`.', outcome: '`outcome.status`.',
@@ -88,14 +91,25 @@ export const ROUTES: readonly Route[] = [
   {
     method: 'get', path: '/v1/agents', operationId: 'listAgents', tag: 'Reconstructing', scope: 'events:read',
     summary: 'Agents that were seen',
-    parameters: PAGE,
+    parameters: [order('agent id'), ...PAGE],
     answers: { 200: { description: 'One page of agents.', schema: 'AgentList' } },
   },
   {
     method: 'get', path: '/v1/quarantine', operationId: 'listQuarantine', tag: 'Recording', scope: 'events:read',
     summary: 'Events that were refused, with their bytes and the reasons',
-    parameters: PAGE,
+    parameters: [
+      ...windowOf('time of receipt'),
+      query('state', 'Only entries in this state; default: all.', { type: 'string', enum: QUARANTINE_STATES }),
+      query('code', 'Only entries with an error of this code.', { type: 'string', enum: Object.keys(FIELD_ERROR_CODES) }),
+    ],
     answers: { 200: { description: 'One page of the quarantine.', schema: 'QuarantineList' } },
+  },
+  {
+    method: 'post', path: '/v1/quarantine/replay', operationId: 'replayQuarantine', tag: 'Recording', scope: 'admin',
+    summary: 'Read refused events again, and record those that are valid now',
+    description: 'With the schema and limits of today. Entries are never changed; those that are recorded are marked. Sending the same request again changes nothing.',
+    body: { 'application/json': 'ReplayRequest' },
+    answers: { 200: { description: 'What became of the entries.', schema: 'ReplayAnswer' } }, problems: [413, 415],
   },
   {
     method: 'post', path: '/v1/keys', operationId: 'createKey', tag: 'Keys', scope: 'admin', summary: 'Make a key',

@@ -501,7 +501,7 @@ describe('questions that make no sense: 400', () => {
     expectProblem(await tenant.get('/v1/agents/a/timeline?from=-1h&agent_id=b'), 400, 'invalid_parameter');
   });
 
-  test.each(['limit=0', 'limit=1001', 'limit=abc', 'limit=', 'order=up', 'from=-1h', 'x=1', 'cursor='])('/v1/agents?%s', async (query) => {
+  test.each(['limit=0', 'limit=1001', 'limit=abc', 'limit=', 'limit=1e2', 'limit=+1', 'limit=0x5', 'limit=5&limit=6', 'order=up', 'order=asc&order=asc', 'from=-1h', 'x=1', '__proto__=1', 'cursor='])('/v1/agents?%s', async (query) => {
     const answer = await tenant.get(`/v1/agents?${query}`);
     expectProblem(answer, 400, 'invalid_parameter');
     expect(answer.json().detail).toContain(query.split('=')[0]);

@@ -23,7 +23,7 @@ describe('the life of a key', () => {
     const answer = await makeKey({ name: 'gateway ü', tenant, scopes: ['events:write', 'events:read', 'events:read'], expires_at: expires });
     expect(answer.status).toBe(201);
     const { secret, ...info } = answer.json();
-    expect(info).toEqual({ id: expect.any(String), name: 'gateway ü', tenant, scopes: ['events:write', 'events:read'], created_at: expect.stringMatching(/Z$/), expires_at: expires, revoked_at: null });
+    expect(info).toEqual({ id: expect.any(String), name: 'gateway ü', tenant, scopes: ['events:write', 'events:read'], created_at: expect.stringMatching(/Z$/), expires_at: expires, revoked_at: null, rate: { events_per_second: null, requests_per_second: null } });
     expect(secret).toMatch(/^\S{32,}$/);
     expect((await service.get('/v1/agents', secret)).status).toBe(200);
     expect(await listKeys(service.adminKey, `?tenant=${tenant}`)).toEqual([info]);
@@ -65,6 +65,7 @@ describe('scopes', () => {
     { method: 'GET', path: '/v1/agents', scope: 'events:read' },
     { method: 'GET', path: '/v1/agents/some/agent/timeline?from=-1h', scope: 'events:read' },
     { method: 'GET', path: '/v1/quarantine?from=-1h', scope: 'events:read' },
+    { method: 'POST', path: '/v1/quarantine/replay', scope: 'admin', body: '{}' },
     { method: 'GET', path: '/v1/keys', scope: 'admin' },
     { method: 'POST', path: '/v1/keys', scope: 'admin', body: '{}' },
     { method: 'DELETE', path: '/v1/keys/some-id', scope: 'admin' },
@@ -133,7 +134,7 @@ describe('tenants', () => {
       expect({ there, ...settled(one) }).toEqual({ there, ...settled(other) });
     }
     expect((await service.get('/v1/agents', b)).json()).toEqual({ agents: [], next_cursor: null });
-    expect((await service.get('/v1/quarantine?from=-1h', b)).json()).toEqual({ entries: [], next_cursor: null });
+    expect((await service.get('/v1/quarantine?from=-1h', b)).json()).toEqual({ entries: [], next_cursor: null, dropped: 0 });
     expect((await service.get(`/v1/events?${EVER}`, b)).json()).toMatchObject({ events: [], completeness: { status: 'unknown', emitters: [], quarantined: 0, late: 0, conflicts: 0 } });
     expect((await listKeys(b)).map(({ name }) => name)).toEqual(['test']);
     // And all of it is there for its owner.

@@ -14,7 +14,7 @@ export interface Completeness {
   readonly emitters: readonly { readonly emitter: string; readonly first: number; readonly last: number; readonly missing: readonly Range[] }[];
   /** Events of the window without a sequence number: of them, nothing can be proven. */
   readonly unnumbered: number;
-  /** Events of the tenant that were refused and are in quarantine, by time of receipt. */
+  /** Events of the tenant that were refused and not replayed, by time of receipt; see `countQuarantined`. */
   readonly quarantined: number;
   /** Events received long after they happened. */
   readonly late: number;

@@ -11,4 +11,6 @@ export interface ApiKey {
   readonly createdAtUs: bigint;
   readonly expiresAtUs: bigint | undefined;
   readonly revokedAtUs: bigint | undefined;
+  /** How fast it may be; undefined: the service's default. */
+  readonly rate: { readonly eventsPerSecond: number | undefined; readonly requestsPerSecond: number | undefined };
 }

@@ -13,13 +13,14 @@ afterAll(() => test[Symbol.asyncDispose]());
 const NOW = 1_772_366_400_000_001n;
 const key: Omit<ApiKey, 'version'> = {
   tenant: 'acme', keyId: 'key_1', name: "Dana's gateway \\ 🦉", secretSha256: 'ab'.repeat(32), scopes: ['events:write', 'events:read'], createdAtUs: NOW, expiresAtUs: undefined, revokedAtUs: undefined,
+  rate: { eventsPerSecond: undefined, requestsPerSecond: undefined },
 };
 
 describe('a key', () => {
   it('is as it was put last, whatever the order of writing', async () => {
     await putApiKey(test.store, key, NOW);
     expect(await listApiKeys(test.store)).toEqual([{ ...key, version: NOW }]);
-    const expiring = { ...key, name: 'renamed', scopes: [], expiresAtUs: NOW + 5n };
+    const expiring = { ...key, rate: { eventsPerSecond: 4_294_967_295, requestsPerSecond: 1 }, name: 'renamed', scopes: [], expiresAtUs: NOW + 5n };
     await putApiKey(test.store, expiring, NOW + 2n);
     await putApiKey(test.store, { ...key, revokedAtUs: NOW + 1n }, NOW + 1n);
     expect(await listApiKeys(test.store)).toEqual([{ ...expiring, version: NOW + 2n }]);

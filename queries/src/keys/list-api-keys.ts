@@ -10,7 +10,9 @@ const SQL = `
          toUnixTimestamp64Micro(argMax(created_at, version)) AS created_at_us,
          -- In a tuple, because argMax skips rows whose value is NULL.
          toUnixTimestamp64Micro(argMax(tuple(expires_at), version).1) AS expires_at_us,
-         toUnixTimestamp64Micro(argMax(tuple(revoked_at), version).1) AS revoked_at_us
+         toUnixTimestamp64Micro(argMax(tuple(revoked_at), version).1) AS revoked_at_us,
+         argMax(events_per_second, version) AS events_per_second,
+         argMax(requests_per_second, version) AS requests_per_second
   FROM api_keys
   GROUP BY tenant, key_id
   ORDER BY created_at_us, key_id`;
@@ -26,6 +28,8 @@ const Row = z
     created_at_us: z.coerce.bigint(),
     expires_at_us: z.coerce.bigint().nullable(),
     revoked_at_us: z.coerce.bigint().nullable(),
+    events_per_second: z.number(),
+    requests_per_second: z.number(),
   })
   .transform((row): ApiKey => ({
     tenant: row.tenant,
@@ -37,6 +41,7 @@ const Row = z
     createdAtUs: row.created_at_us,
     expiresAtUs: row.expires_at_us ?? undefined,
     revokedAtUs: row.revoked_at_us ?? undefined,
+    rate: { eventsPerSecond: row.events_per_second || undefined, requestsPerSecond: row.requests_per_second || undefined },
   }));
 
 /** Every key of every tenant, revoked ones too, as it stands now. For the authenticator, which serves all tenants. */

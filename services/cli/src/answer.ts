@@ -16,7 +16,7 @@ export interface ListAnswer {
 }
 
 /** @returns undefined when this is no list answer. */
-export function readList(answer: Buffer, name: 'events' | 'agents'): ListAnswer | undefined {
+export function readList(answer: Buffer, name: 'events' | 'agents' | 'entries'): ListAnswer | undefined {
   const whole = { start: 0, end: answer.length };
   const scan = scanEvent(answer, 0, answer.length, NESTING_MAX);
   if (!scan.ok && scan.code === 'malformed_json') return undefined;

@@ -143,15 +143,45 @@ describe('import and send', () => {
   });
 });
 
+describe('quarantine', () => {
+  const FROM = ['--from', '-1h'];
+
+  it('lists, replays with corrected bytes, and lists again', async () => {
+    await cliWith({}, '{"event_id":"refused\\u001b[2J"}\n{"event_id":"refused-2"}\n', 'send', '-');
+    const { code, out } = await cli('quarantine', ...FROM, '--code', 'required');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^RECEIVED \(UTC\) +STATE /);
+    const id = /^\S+ \S+ +quarantined +(\S+) +refused-2 +24 +http:admin +\/time .*\(and \d more errors\)$/m.exec(out)?.[1] as string;
+    expect((await cli('quarantine', 'list', ...FROM, '--json')).out).toContain(`{"id":"${id}"`);
+
+    const again = await cli('quarantine', 'replay', id);
+    expect(again).toMatchObject({ code: 1, out: '0 replayed, 0 duplicates, 1 not recorded\n' });
+    expect(again.err).toMatch(new RegExp(`^still rejected: ${id}: /time .time. is required`, 'm'));
+    expect((await cli('quarantine', 'replay', ...FROM)).code).toBe(1);
+
+    const fixed = event(9, ODD).replace('gw-1', 'gw-4').replace('"e-9"', '"refused-2"');
+    expect(await cliWith({}, `${fixed}\n`, 'quarantine', 'replay', id, '--event', '-')).toMatchObject({ code: 0, out: '1 replayed, 0 duplicates, 0 not recorded\n' });
+    expect((await cli('event', 'refused-2', '--json')).out).toContain(fixed);
+    expect(await cli('quarantine', 'replay', id, '--json')).toMatchObject({ code: 0, out: '{"replayed":0,"duplicates":1,"still_rejected":[],"not_found":[],"next_cursor":null}\n' });
+    expect((await cli('quarantine', ...FROM, '--state', 'replayed')).out.trim().split('\n')).toHaveLength(2);
+    expect(await cli('quarantine', '--from', '-2h', '--to', '-1h')).toMatchObject({ code: 0, out: '', err: expect.stringContaining('No refused event') as string });
+  });
+
+  it.each([[['replay']], [['replay', 'x', '--from', '-1h']], [['replay', '--from', '-1h', '--event', 'f']], [['replay', 'not-an-id']], [['list', '--from', '-1h', '--state', 'gone']]])('%j is a mistake: 2', async (args) => {
+    expect((await cli('quarantine', ...args)).code).toBe(2);
+  });
+});
+
 describe('keys and agents', () => {
   it('make, list and revoke a key', async () => {
-    const { code, out, err } = await cli('keys', 'create', '--name', 'reader', '--scope', 'events:read', '--expires', '1h');
+    const { code, out, err } = await cli('keys', 'create', '--name', 'reader', '--scope', 'events:read', '--expires', '1h', '--requests-per-second', '500');
     expect(code).toBe(0);
     const secret = out.trim();
     const id = /Key (\S+)/.exec(err)?.[1] ?? '';
     const keyFile = join(dir, 'key');
     await writeFile(keyFile, `${secret}\n`);
     expect((await cli('agents', '--key-file', keyFile)).out).toMatch(/^agent:a\/b /m);
+    expect((await cli('keys', 'list', '--json')).out).toContain('"rate":{"events_per_second":null,"requests_per_second":500}');
     expect((await cli('keys', 'list', '--key-file', keyFile)).code).toBe(4);
     expect((await cli('keys', 'list')).out).toMatch(new RegExp(`^${id} +reader +events:read .*live until`, 'm'));
     expect((await cli('keys', 'revoke', id)).code).toBe(0);

@@ -12,7 +12,7 @@ it.each<[string, Partial<Completeness>]>([
   ['Gaps: ␛c missing 5 (1 event); 1 conflict over an event_id (as of 2026-11-22 15:00:07 UTC)', { status: 'gaps', conflicts: 1, emitters: [{ ...whole, emitter: '\u001bc', missing: [[5, 5]] }] }],
   ['Unknown: no event of this window carries a sequence number, so nothing proves that none is missing (as of 2026-11-22 15:00:07 UTC)', {}],
   ['Unknown: nothing is known to be missing, but some events carry no sequence number (as of 2026-11-22 15:00:07 UTC)', { emitters: [whole] }],
-  ['Unknown: events that were refused may belong to this window; 2 refused (see /v1/quarantine) (as of 2026-11-22 15:00:07 UTC)', { quarantined: 2 }],
+  ['Unknown: events that were refused may belong to this window; 2 refused (see agent-audit quarantine) (as of 2026-11-22 15:00:07 UTC)', { quarantined: 2 }],
 ])('%s', (text, known) => {
   expect(completenessLine({ ...base, ...known })).toBe(text);
 });

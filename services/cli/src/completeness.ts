@@ -31,7 +31,7 @@ function ranges(missing: readonly (readonly [number, number])[]): string {
 
 function remarks({ quarantined, late, conflicts }: Completeness): string {
   const parts = [
-    ...(quarantined > 0 ? [`${quarantined} refused (see /v1/quarantine)`] : []),
+    ...(quarantined > 0 ? [`${quarantined} refused (see agent-audit quarantine)`] : []),
     ...(late > 0 ? [`${late} received late`] : []),
     ...(conflicts > 0 ? [`${plural(conflicts, 'conflict')} over an event_id`] : []),
   ];
@@ -42,6 +42,6 @@ function more(count: number, what: string): string[] {
   return count > 0 ? [`${plural(count, `more ${what}`)}`] : [];
 }
 
-export function plural(count: number, what: string): string {
-  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+export function plural(count: number, what: string, many = `${what}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? what : many}`;
 }

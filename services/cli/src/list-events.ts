@@ -9,7 +9,7 @@ import { eventTable } from './event-table.ts';
 import { eventTimeline } from './event-timeline.ts';
 import { CliError, EXIT } from './exit-codes.ts';
 import type { Io } from './io.ts';
-import { addPaging, clientOf, pageOptions, wantsJson, type ListOptions } from './options.ts';
+import { addPaging, clientOf, pageOptions, wantsJson, windowParams, type ListOptions, type WindowOptions } from './options.ts';
 import { pages } from './pages.ts';
 
 /** The options of a list of events. */
@@ -21,20 +21,15 @@ export function addWindow(command: Command, withoutFilters: readonly string[] = 
   return addFilters(addPaging(command).option('--require-complete', 'exit 6 unless the record of the window is proven complete'), withoutFilters);
 }
 
-interface WindowOptions extends ListOptions {
-  readonly from: string;
-  readonly to?: string;
-  readonly order?: string;
+interface Options extends ListOptions, WindowOptions {
   readonly requireComplete?: boolean;
 }
 
 /** Asks for a list of events, shows it, and says what is known to be missing from it. */
 export async function listEvents(command: Command, io: Io, path: string, columns: { readonly agent: boolean }): Promise<void> {
-  const options = command.opts<WindowOptions>();
+  const options = command.opts<Options>();
   const params: Params = [
-    ['from', options.from],
-    ...(options.to === undefined ? [] : [['to', options.to] as const]),
-    ...(options.order === undefined ? [] : [['order', options.order] as const]),
+    ...windowParams(options),
     ...filterParams(options as unknown as Record<string, unknown>),
   ];
   const client = await clientOf(command, io);

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { Client } from './client.ts';
+import { Client, type Params } from './client.ts';
 import { findConnection, type ConnectionOptions } from './connection.ts';
 import type { Io } from './io.ts';
 
@@ -7,6 +7,17 @@ export interface ListOptions {
   readonly limit: number;
   readonly all?: boolean;
   readonly cursor?: string;
+}
+
+/** The options of a list over a window. */
+export interface WindowOptions {
+  readonly from: string;
+  readonly to?: string;
+  readonly order?: string;
+}
+
+export function windowParams({ from, to, order }: WindowOptions): Params {
+  return [['from', from], ...(to === undefined ? [] : [['to', to] as const]), ...(order === undefined ? [] : [['order', order] as const])];
 }
 
 const LIMIT_DEFAULT = 100;

@@ -14,7 +14,7 @@ export interface PageOptions {
  * @throws CliError when the server does not answer with a list
  */
 export async function* pages(
-  client: Client, path: string, member: 'events' | 'agents', params: Params, { limit, cursor }: PageOptions,
+  client: Client, path: string, member: 'events' | 'agents' | 'entries', params: Params, { limit, cursor }: PageOptions,
 ): AsyncGenerator<ListAnswer> {
   let left = limit ?? Number.POSITIVE_INFINITY;
   let next = cursor;

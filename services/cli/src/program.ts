@@ -4,6 +4,7 @@ import { eventCommand } from './commands/event.ts';
 import { eventsCommand } from './commands/events.ts';
 import { importCommand } from './commands/import.ts';
 import { keysCommand } from './commands/keys.ts';
+import { quarantineCommand } from './commands/quarantine.ts';
 import { sendCommand } from './commands/send.ts';
 import { timelineCommand } from './commands/timeline.ts';
 import { DEFAULT_URL } from './connection.ts';
@@ -26,7 +27,7 @@ export function createProgram(io: Io): Command {
     .option('--json', 'for machines: the API\u2019s own answer, lists one item a line')
     .addHelpText('after', `${EXAMPLES}\n\n${describeExitCodes()}`)
     .showSuggestionAfterError();
-  const commands = [timelineCommand, eventsCommand, eventCommand, agentsCommand, importCommand, sendCommand, keysCommand];
+  const commands = [timelineCommand, eventsCommand, eventCommand, agentsCommand, importCommand, sendCommand, quarantineCommand, keysCommand];
   for (const make of commands) program.addCommand(make(io));
   everywhere(program);
   return program;

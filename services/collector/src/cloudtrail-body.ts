@@ -1,11 +1,11 @@
 import { LIMITS, memberRange, scanEvent, splitArray, splitLines } from '@agent-audit/schemas';
 import { Problem } from '@agent-audit/shared';
 import { malformed } from './intake.ts';
-import { decode } from './read-body.ts';
+import { decode, type Body } from './read-body.ts';
 
 /** Unpacks a `.json.gz` file that was sent as it is, without a Content-Encoding to say so. */
-export function gunzipped(body: Buffer, maxBytes: number): Promise<Buffer> | Buffer {
-  return body[0] === 0x1f && body[1] === 0x8b ? decode([body], 'gzip', maxBytes) : body;
+export function gunzipped({ bytes, share }: Pick<Body, 'bytes' | 'share'>, maxBytes: number): Promise<Buffer> | Buffer {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b ? decode([bytes], 'gzip', maxBytes, share) : bytes;
 }
 
 /**

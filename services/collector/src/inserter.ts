@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
-import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
+import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
-import { eventIdOf } from './known-ids.ts';
+import { eventIdOf, type KnownIds } from './known-ids.ts';
 import { readRows } from './read-segment.ts';
 import type { Doubtful, QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
 import type { Journal } from './segments/journal.ts';
@@ -16,6 +16,9 @@ export interface InserterOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  readonly known: KnownIds;
+  /** Whether the ids of an untested segment may be tested now. */
+  readonly mayTest: () => boolean;
   /** Called after rows of a segment are in the store; never rejects. */
   readonly onStored: (segment: Segment) => Promise<void>;
   /** Called after each segment, whatever became of it, with the encoder that is free again. */
@@ -86,7 +89,8 @@ export class Inserter {
   async #run(): Promise<void> {
     for (;;) {
       const segment = this.#queue[0];
-      if (segment === undefined || this.#stopping || (segment.rows === undefined && segment.doubtfulPlaces === undefined)) return;
+      if (segment === undefined || this.#stopping) return;
+      if (segment.rows === undefined && segment.doubtfulPlaces === undefined && !this.#options.mayTest()) return;
       try {
         await this.#storeSegment(segment);
         segment.markStored();
@@ -103,10 +107,11 @@ export class Inserter {
   }
 
   async #storeSegment(segment: Segment): Promise<void> {
-    const { journal, collectorId, clock, telemetry } = this.#options;
+    const { journal, collectorId, known, clock, telemetry } = this.#options;
     await segment.sealed;
+    if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
-    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId);
+    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId, known);
     const { rows } = segment;
     await this.#quarantine(segment, rows.refused);
     // What an earlier run may have stored of it; its rows are known by their ids and are not among these.
@@ -114,6 +119,7 @@ export class Inserter {
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    await this.#askPositions(segment);
     if (stored > 0) await this.#options.onStored(segment);
     await journal.remove(segment.file);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
@@ -128,10 +134,11 @@ export class Inserter {
    * @returns rows of the segment that are stored afterwards
    */
   async #insert(segment: Segment, encoder: EventBlockEncoder, counts: ReadonlyMap<string, number>, token: string, before: number): Promise<number> {
-    const { store, log, logSizes } = this.#options;
+    const { store, log, logSizes: sizes } = this.#options;
     if (encoder.rows === 0) return before;
+    await this.#askPositions(segment);
     const expected = before + encoder.rows;
-    const block = encoder.finish(this.#block, logSizes);
+    const block = encoder.finish(this.#block, sizes);
     await this.#retrying(segment, async (attempt) => {
       if (attempt > 0 && (await this.#count(segment)) >= expected) return;
       for (let lie = 0; ; lie++) {
@@ -140,8 +147,15 @@ export class Inserter {
         log.warn({ segment_id: segment.file.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
       }
     });
-    for (const [tenant, count] of counts) logSizes.set(tenant, (logSizes.get(tenant) ?? 0) + count);
+    for (const [tenant, count] of counts) sizes.set(tenant, (sizes.get(tenant) ?? 0) + count);
     return expected;
+  }
+
+  /** The last insert of a process that died may take effect after the next one has asked how far the record got. */
+  async #askPositions(segment: Segment): Promise<void> {
+    if (!segment.left) return;
+    const { store, collectorId, logSizes: sizes } = this.#options;
+    for (const [tenant, size] of await this.#retrying(segment, () => logSizes(store, collectorId))) sizes.set(tenant, size);
   }
 
   /** Rows of the segment in the store. */
@@ -187,21 +201,24 @@ export class Inserter {
     return recorded;
   }
 
+  /** As with events, what is there decides, not what ClickHouse says of a token. */
   async #quarantine(segment: Segment, refused: readonly QuarantinedEvent[]): Promise<void> {
     if (refused.length === 0) return;
     const { store, collectorId } = this.#options;
     await this.#retrying(segment, async (attempt) => {
-      const there = attempt > 0 || segment.left
-        ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
-        : new Set<string>();
-      const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
-      if (missing.length === 0) return;
-      const { columnNames, block } = encodeQuarantine(
-        missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
-          tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
-        })),
-      );
-      await store.insertNative('quarantine', columnNames, block, `${segment.file.id}/${attempt}`);
+      for (let lie = 0; ; lie++) {
+        const there = attempt > 0 || lie > 0 || segment.left
+          ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
+          : new Set<string>();
+        const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
+        if (missing.length === 0) return;
+        const { columnNames, block } = encodeQuarantine(
+          missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
+            tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
+          })),
+        );
+        await store.insertNative('quarantine', columnNames, block, lie === 0 ? segment.file.id : `${segment.file.id}/${attempt}.${lie}`);
+      }
     });
   }
 

@@ -5,20 +5,26 @@ import { serve } from '@hono/node-server';
 import { Problem } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../../test/support/until.ts';
+import { BodyBudget } from './body-budget.ts';
 import { decode, readBody } from './read-body.ts';
 
 const MAX = 100_000;
+const budget = new BodyBudget(100 * MAX);
 
 /** What the handler read or threw, with the answers to the same connection kept apart. */
 const app = new Hono().post('/', async (c) => {
-  const body = await readBody(c, MAX);
+  const body = await readBody(c, MAX, budget);
   try {
     return c.body(Buffer.from(body.bytes).toString('base64'));
   } finally {
     body.release();
   }
 });
+/** What became of requests whose sender was gone before it could be answered. */
+const thrown: string[] = [];
 app.onError((error) => {
+  thrown.push(error instanceof Problem ? error.code : error.message);
   if (error instanceof Problem) return error.toResponse();
   return Response.json({ code: `thrown: ${error.message}` }, { status: 500 });
 });
@@ -31,6 +37,8 @@ beforeAll(async () => {
   port = (server.address() as AddressInfo).port;
 });
 afterAll(() => {
+  // Whatever became of a body, it gave back what it took.
+  expect(budget.held).toBe(0);
   if ('closeAllConnections' in server) server.closeAllConnections();
   server.close();
 });
@@ -173,7 +181,11 @@ describe('a Content-Length that lies', () => {
   });
 
   it('too large: is waited for, and nothing is answered when the sender goes away', async () => {
+    thrown.length = 0;
     expect(await raw(head('Content-Length: 10'), 'abc')).toBe('');
+    // Not a failure of the service, which it would be if it were logged as one.
+    await until(() => thrown, ({ length }) => length > 0);
+    expect(thrown).toEqual(['malformed_encoding']);
     // The service goes on.
     expect((await post(body)).body).toEqual(body);
   });
@@ -200,5 +212,20 @@ describe('decode', () => {
       throw new Error('the sender went away');
     };
     for (const encoding of ['gzip', 'identity']) await expect(decode(failing(), encoding, 100)).rejects.toThrow('the sender went away');
+  });
+});
+
+describe('a budget that is used up', () => {
+  it('refuses, announced or decoded, and gives back what was taken', async () => {
+    const other = budget.share();
+    other.grow(100 * MAX - 1000);
+    expect((await post(body)).status).toBe(body.length > 1000 ? 503 : 200);
+    expect(await post(Buffer.alloc(1001))).toMatchObject({ status: 503, code: 'unavailable' });
+    const answer = await post(gzipSync(Buffer.alloc(5000)), 'gzip');
+    expect(answer).toMatchObject({ status: 503, code: 'unavailable' });
+    expect(answer.headers.get('retry-after')).toBe('1');
+    expect(budget.held).toBe(100 * MAX - 1000);
+    other.release();
+    expect((await post(gzipSync(Buffer.alloc(5000)), 'gzip')).status).toBe(200);
   });
 });

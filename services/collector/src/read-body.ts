@@ -3,6 +3,7 @@ import { constants, createBrotliDecompress, createGunzip, createInflate, createZ
 import type { HttpBindings } from '@hono/node-server';
 import { Problem } from '@agent-audit/shared';
 import type { Context } from 'hono';
+import type { BodyBudget, BodyShare } from './body-budget.ts';
 import { BodyPool } from './body-pool.ts';
 
 /** RFC 9110 section 8.4.1, RFC 8878 (zstd), RFC 7932 (br). */
@@ -20,6 +21,8 @@ const UNREAD = { connection: 'close' };
 
 export interface Body {
   readonly bytes: Buffer;
+  /** To be grown by whoever makes more of the bytes, such as by unpacking them. */
+  readonly share: BodyShare;
   /** Gives the memory back; nobody may look at `bytes` any more. Once is enough. */
   release(): void;
 }
@@ -31,9 +34,11 @@ const pool = new BodyPool(1024 * 1024, 32);
  * says, and reading stops at the limit, so a bomb costs no more than the limit.
  *
  * @param maxBytes largest body after decoding
- * @throws Problem `body_too_large`, `unsupported_encoding`, `malformed_encoding` or `empty_body`
+ * @param budget for all bodies together
+ * @throws Problem `body_too_large`, `unsupported_encoding`, `malformed_encoding`, `empty_body`, or `unavailable`
+ *   where the budget is used up
  */
-export async function readBody(c: Context, maxBytes: number): Promise<Body> {
+export async function readBody(c: Context, maxBytes: number, budget: BodyBudget): Promise<Body> {
   const encoding = c.req.header('content-encoding')?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && !Object.hasOwn(DECODERS, encoding)) {
     throw new Problem('unsupported_encoding', `Content-Encoding \`${encoding.slice(0, 40)}\` is not supported; send gzip, zstd, br, deflate or none.`, {}, { 'accept-encoding': 'gzip, zstd, br, deflate' });
@@ -42,11 +47,19 @@ export async function readBody(c: Context, maxBytes: number): Promise<Body> {
   if (source === null) throw emptyBody();
   const announced = c.req.header('content-length');
   if (encoding === 'identity' && Number(announced) > maxBytes) throw tooLarge(maxBytes);
-  const body = encoding === 'identity' && announced !== undefined && /^\d+$/.test(announced)
-    ? await readAnnounced(source, Number(announced))
-    : { bytes: await decode(source, encoding, maxBytes), release: () => undefined };
-  if (body.bytes.length === 0) throw emptyBody();
-  return body;
+  const share = budget.share();
+  try {
+    const body = encoding === 'identity' && announced !== undefined && /^\d+$/.test(announced)
+      ? await readAnnounced(source, Number(announced), share)
+      : { bytes: await decode(source, encoding, maxBytes, share), share, release: () => share.release() };
+    if (body.bytes.length === 0) throw emptyBody();
+    return body;
+  } catch (error) {
+    share.release();
+    // The sender went away, or was cut because it took too long: not a failure of ours.
+    if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') throw new Problem('malformed_encoding', 'The connection was closed before the body was complete.', {}, UNREAD);
+    throw error;
+  }
 }
 
 /** The socket's own stream where there is one: a web stream around it costs more than reading it. */
@@ -56,7 +69,8 @@ function bodyStream(c: Context): AsyncIterable<Uint8Array> | null {
 }
 
 /** Node's parser hands out no more than was announced; it may be less when the sender goes away. */
-async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number): Promise<Body> {
+async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number, share: BodyShare): Promise<Body> {
+  share.grow(bytes);
   const buffer = pool.take(bytes);
   let length = 0;
   try {
@@ -70,21 +84,22 @@ async function readAnnounced(source: AsyncIterable<Uint8Array>, bytes: number): 
     throw error;
   }
   let given = false;
-  return {
-    bytes: buffer.subarray(0, length),
-    release: () => {
-      if (!given) pool.give(buffer);
-      given = true;
-    },
+  const release = (): void => {
+    if (given) return;
+    given = true;
+    share.release();
+    pool.give(buffer);
   };
+  return { bytes: buffer.subarray(0, length), share, release };
 }
 
 /**
  * Collects and decodes bytes, at most `maxBytes` of them.
  *
- * @throws Problem `body_too_large` or `malformed_encoding`
+ * @param share grows by what is collected
+ * @throws Problem `body_too_large` or `malformed_encoding`; what `share` throws
  */
-export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, encoding: string, maxBytes: number): Promise<Buffer> {
+export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, encoding: string, maxBytes: number, share?: BodyShare): Promise<Buffer> {
   const decoder = DECODERS[encoding]?.();
   const source = Readable.from(bytes, { objectMode: false });
   let received = 0;
@@ -98,6 +113,7 @@ export async function decode(bytes: Iterable<Uint8Array> | AsyncIterable<Uint8Ar
     for await (const chunk of (decoder ?? source) as AsyncIterable<Buffer>) {
       length += chunk.length;
       if (length > maxBytes) throw tooLarge(maxBytes);
+      share?.grow(chunk.length);
       chunks.push(chunk);
     }
   } catch (error) {

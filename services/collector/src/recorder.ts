@@ -42,6 +42,8 @@ const SEAL_MS = 250;
 const ENCODERS = 3;
 /** How long requests wait for ClickHouse to catch up before segments are left to the disk alone, milliseconds. */
 const ROOM_MS = 5_000;
+/** Segments that wait on disk, beyond which the ids of further ones are not kept in memory. */
+const UNTESTED_BEHIND = 8;
 /** How long a request whose events may be repeats waits to hear of them, milliseconds. */
 const DOUBT_MS = 2_000;
 const STOP_MS = 10_000;
@@ -55,8 +57,10 @@ const STOP_MS = 10_000;
  *     record --> open segment (memory) |
  *                                      +--> sealed when full or due --> inserter --> ClickHouse --> removed
  *
- * The states of a segment are in `segment.ts`. While it is not known yet what ClickHouse and the segments of an earlier
- * run hold, events are taken in untested, into segments that are on disk only (`#catchUp`).
+ * The states of a segment are in `segment.ts`. Ids are not always tested when an event arrives: not before it is known what
+ * ClickHouse holds, and not while many segments wait, so that what waits on disk costs no memory. Untested segments are
+ * on disk only, and tested when they are read again. An event must not be tested before all that came earlier; so
+ * between the last untested segment and the first tested one, requests wait for a moment (`#testRest`).
  */
 export class Recorder implements EventSink {
   readonly #options: RecorderOptions;
@@ -68,10 +72,12 @@ export class Recorder implements EventSink {
   readonly #idleEncoders = Array.from({ length: ENCODERS }, () => new EventBlockEncoder());
   #sealedAtMs = 0;
   #sealTimer: NodeJS.Timeout | undefined;
-  /** Every event can be told as new or doubtful when it arrives. */
-  #tested = false;
-  #catchingUp: Promise<void> = Promise.resolve();
-  /** Requests wait for it while the last untested segment is tested. */
+  /** Every event is told as new or doubtful when it arrives. */
+  #testing = false;
+  #learned = false;
+  #learning: Promise<void> = Promise.resolve();
+  readonly #firstTesting = Promise.withResolvers<void>();
+  /** Requests wait for it while the last untested segments are tested. */
   #gate: Promise<void> | undefined;
   #freed: PromiseWithResolvers<void> | undefined;
   #stopped = false;
@@ -92,10 +98,10 @@ export class Recorder implements EventSink {
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
     await this.#others.start();
-    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), onDone: (segment) => this.#done(segment) });
-    for (const { file, content } of left) this.#inserter.push(leftSegment(file, content.records));
+    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), known: this.#known, mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
+    for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
-    this.#catchingUp = this.#catchUp();
+    this.#learning = this.#learn();
   }
 
   get state(): RecorderState {
@@ -116,7 +122,8 @@ export class Recorder implements EventSink {
     const waited = this.#options.clock.nowMs() - sinceMs;
     if (this.#stopped || this.#journal.failure !== undefined) return undefined;
     if (this.#gate !== undefined) return this.#gate;
-    if (!this.#tested) return waited < DOUBT_MS ? withinMs(this.#catchingUp, DOUBT_MS - waited) : undefined;
+    // Where there is little to learn, the first requests are told what is a repeat.
+    if (!this.#testing) return !this.#learned && waited < DOUBT_MS ? withinMs(this.#firstTesting.promise, DOUBT_MS - waited) : undefined;
     const { queue, failing } = this.#inserter;
     if (this.#open?.rows !== undefined || this.#idleEncoders.length > 0 || failing || queue.some((segment) => segment.rows === undefined) || waited >= ROOM_MS) return undefined;
     this.#freed ??= Promise.withResolvers();
@@ -139,7 +146,8 @@ export class Recorder implements EventSink {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#sealTimer);
-    await this.#catchingUp;
+    await this.#learning;
+    await this.#gate;
     if (this.#open !== undefined) this.#seal(this.#open);
     await this.#inserter.stop(STOP_MS);
     await this.#others.stop();
@@ -195,12 +203,14 @@ export class Recorder implements EventSink {
     // One segment, one partition: only then is its insert atomic. And nothing goes behind a write that failed.
     if (this.#open !== undefined && (this.#open.file.broken || monthOf(this.#open.firstReceivedAtMicros) !== monthOf(receivedAtMicros))) this.#seal(this.#open);
     if (this.#open === undefined) {
+      const behind = this.#inserter.queue.filter((segment) => segment.rows === undefined).length;
+      if (behind >= UNTESTED_BEHIND) this.#testing = false;
       // Behind segments that must be read again, this one would only keep its columns in memory for long.
-      const encoder = this.#tested && !this.#inserter.queue.some((segment) => segment.rows === undefined) ? this.#idleEncoders.pop() : undefined;
+      const encoder = this.#testing && behind === 0 ? this.#idleEncoders.pop() : undefined;
       this.#open = newSegment(
         this.#journal.begin(),
         encoder && { encoder, counts: new Map(), doubtful: [], refused: [] },
-        this.#tested ? [] : undefined,
+        this.#testing ? [] : undefined,
         receivedAtMicros,
       );
     }
@@ -234,6 +244,7 @@ export class Recorder implements EventSink {
     }
     this.#freed?.resolve();
     this.#freed = undefined;
+    this.#testRestWhenFew();
     this.#sealWhenDue();
   }
 
@@ -243,39 +254,51 @@ export class Recorder implements EventSink {
     await withinMs(segment.stored, ms);
   }
 
-  /** Learns what is known, then tests what came in meanwhile, the open segment last. */
-  async #catchUp(): Promise<void> {
+  async #learn(): Promise<void> {
     const { store, log, clock } = this.#options;
     for (;;) {
       if (this.#stopped) return;
       try {
-        log.info({ ids: await this.#known.learn(store, () => this.#stopped) }, 'learned which ids are recorded');
+        const ids = await this.#known.learn(store, () => this.#stopped);
+        // Then not all was learned: what came in stays untested, for the next start.
+        if (this.#stopped) return;
+        log.info({ ids }, 'learned which ids are recorded');
         break;
       } catch (error) {
         log.warn({ err: error }, 'could not learn which ids are recorded; trying again');
         await clock.sleep(1_000);
       }
     }
+    this.#learned = true;
     this.#others.listen();
-    for (let untested = this.#untested(); untested !== undefined && !this.#stopped; untested = this.#untested()) await this.#test(untested);
-    this.#gate = this.#testOpen();
-    await this.#gate;
-    this.#gate = undefined;
+    this.#testRestWhenFew();
+    this.#inserter.wake();
   }
 
-  #untested(): Segment | undefined {
-    return this.#inserter.queue.find((segment) => segment.rows === undefined && segment.doubtfulPlaces === undefined);
+  /** Never while a segment is being tested by the inserter: called before it has begun, and between two. */
+  #testRestWhenFew(): void {
+    if (this.#testing || !this.#learned || this.#gate !== undefined || this.#stopped || this.#untested().length > 1) return;
+    this.#gate = this.#testRest().finally(() => {
+      this.#gate = undefined;
+      this.#inserter.wake();
+    });
   }
 
-  /** Ends with no segment open: what is taken in after that is tested when it arrives. */
-  async #testOpen(): Promise<void> {
+  /** Ends with no segment open, and none untested: what is taken in from then on is tested when it arrives. */
+  async #testRest(): Promise<void> {
     for (;;) {
       if (this.#open !== undefined) this.#seal(this.#open);
-      const segment = this.#untested();
-      if (segment === undefined || this.#stopped) break;
+      const [segment] = this.#untested();
+      if (segment === undefined) break;
+      if (this.#stopped) return;
       await this.#test(segment);
     }
-    this.#tested = true;
+    this.#testing = true;
+    this.#firstTesting.resolve();
+  }
+
+  #untested(): Segment[] {
+    return this.#inserter.queue.filter((segment) => segment.rows === undefined && segment.doubtfulPlaces === undefined);
   }
 
   async #test(segment: Segment): Promise<void> {
@@ -283,11 +306,10 @@ export class Recorder implements EventSink {
     try {
       segment.doubtfulPlaces = await findDoubtful(this.#journal, segment, this.#known);
     } catch (error) {
-      this.#options.log.error({ err: error, segment_id: segment.file.id }, 'a segment cannot be read');
-      // The inserter will not be able to read it either, and puts it aside.
+      // The inserter puts it aside.
+      segment.unreadable = error;
       segment.doubtfulPlaces = [];
     }
-    this.#inserter.wake();
   }
 }
 

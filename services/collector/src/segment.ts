@@ -1,6 +1,6 @@
 import type { EventBlockEncoder } from '@agent-audit/queries';
-import type { QuarantinedRecord, SegmentRecord } from './segments/format.ts';
-import type { SegmentFile } from './segments/journal.ts';
+import type { QuarantinedRecord } from './segments/format.ts';
+import type { LeftSegment, SegmentFile } from './segments/journal.ts';
 
 /** An event whose id may be known. */
 export interface Doubtful {
@@ -56,6 +56,8 @@ export interface Segment {
   rows: SegmentRows | undefined;
   /** Places of the doubtful events of a segment that is on disk only; undefined while that is not known. */
   doubtfulPlaces: number[] | undefined;
+  /** Why it could not be read when it was to be tested; it is not stored then, since repeats in it would look new. */
+  unreadable: unknown;
   events: number;
   bytes: number;
   firstReceivedAtMicros: number;
@@ -69,13 +71,11 @@ export interface Segment {
 export function newSegment(file: SegmentFile, rows: SegmentRows | undefined, doubtfulPlaces: number[] | undefined, receivedAtMicros: number): Segment {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
-    file, left: false, rows, doubtfulPlaces, events: 0, bytes: 0, firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros,
+    file, left: false, rows, doubtfulPlaces, unreadable: undefined, events: 0, bytes: 0, firstReceivedAtMicros: receivedAtMicros, lastReceivedAtMicros: receivedAtMicros,
     sealed: undefined, stored: promise, markStored: resolve,
   };
 }
 
-export function leftSegment(file: SegmentFile, records: readonly SegmentRecord[]): Segment {
-  const times = records.map((record) => record.receivedAtMicros);
-  const segment = newSegment(file, undefined, undefined, Math.min(...times));
-  return { ...segment, left: true, lastReceivedAtMicros: Math.max(...times), sealed: Promise.resolve() };
+export function leftSegment({ file, events, firstReceivedAtMicros, lastReceivedAtMicros }: LeftSegment): Segment {
+  return { ...newSegment(file, undefined, undefined, firstReceivedAtMicros), left: true, events, lastReceivedAtMicros, sealed: Promise.resolve() };
 }

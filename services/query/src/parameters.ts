@@ -1,7 +1,6 @@
-import { explainIssues, LIMIT_DEFAULT, LIMIT_MAX, parseEventQuery, type EventQuery, type QueryOptions } from '@agent-audit/schemas';
+import { parseEventQuery, parsePageQuery, type EventQuery, type PageQuery, type QueryOptions } from '@agent-audit/schemas';
 import { invalidParameter, type Clock } from '@agent-audit/shared';
 import type { Context } from 'hono';
-import { z } from 'zod';
 
 /** The parameters of a list route. @throws Problem `invalid_parameter` naming each that is wrong */
 export function readQuery(c: Context, clock: Clock, options: QueryOptions = {}): { query: EventQuery; text: URLSearchParams } {
@@ -16,16 +15,19 @@ export function questionOf(tenant: string, route: string, query: EventQuery, tex
   return [tenant, route, text.get('from'), text.get('to'), query.order, query.filters];
 }
 
-const Page = z.strictObject({
-  limit: z.coerce.number({ error: 'must be a whole number from 1 to 1000' }).int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT),
-  order: z.enum(['asc', 'desc']).default('asc'),
-  cursor: z.string().min(1).max(4096).optional(),
-});
+/** A parameter of a closed set, given at most once; undefined where it is not given. @throws Problem `invalid_parameter` */
+export function oneOf<Value extends string>(text: URLSearchParams, name: string, values: readonly Value[]): Value | undefined {
+  const [given, ...more] = text.getAll(name);
+  if (given === undefined) return undefined;
+  if (more.length > 0) throw invalidParameter([{ path: `/${name}`, code: 'duplicate_key', message: 'must be given once' }]);
+  const value = values.find((candidate) => candidate === given);
+  if (value === undefined) throw invalidParameter([{ path: `/${name}`, code: 'not_allowed', message: `must be one of ${values.join(', ')}` }]);
+  return value;
+}
 
 /** The parameters of a list that has no window. @throws Problem `invalid_parameter` naming each that is wrong */
-export function readPage(c: Context): z.infer<typeof Page> {
-  const given = Object.fromEntries(new URL(c.req.url).searchParams);
-  const parsed = Page.safeParse(given);
-  if (parsed.success) return parsed.data;
-  throw invalidParameter(explainIssues(parsed.error.issues, given));
+export function readPage(c: Context): PageQuery {
+  const parsed = parsePageQuery(new URL(c.req.url).searchParams);
+  if (!parsed.ok) throw invalidParameter(parsed.errors);
+  return parsed.query;
 }

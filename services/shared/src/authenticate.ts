@@ -12,13 +12,14 @@ const CHALLENGE = { 'www-authenticate': 'Bearer realm="agent-audit"' };
 /**
  * Lets a request through that carries a live key with the scope; `c.get('caller')` says whose it is.
  *
- * @throws Problem `unauthenticated` (401) or `forbidden` (403)
+ * @throws Problem `unauthenticated` (401), `forbidden` (403) or `rate_limited` (429)
  */
 export function requireScope(keys: KeyRing, scope: Scope): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
     const caller = await keys.authenticate(bearerToken(c));
     if (caller === undefined) throw new Problem('unauthenticated', 'This key is not known, has expired or was revoked.', {}, CHALLENGE);
     if (!caller.scopes.has(scope)) throw new Problem('forbidden', `This key lacks the scope \`${scope}\`, which this request needs.`);
+    keys.rates.request(caller);
     c.set('caller', caller);
     await next();
   };

@@ -27,7 +27,8 @@ export function keyRoutes(keys: KeyRing, clock: Clock): Hono<AuthEnv> {
       const request = await readKeyRequest(c);
       const tenant = tenantFor(c.get('caller'), request.tenant);
       const expiresAtUs = readExpiry(request.expires_at, clock);
-      const { key, token } = await keys.create({ tenant, name: request.name, scopes: [...new Set(request.scopes)], expiresAtUs });
+      const rate = { eventsPerSecond: request.rate?.events_per_second, requestsPerSecond: request.rate?.requests_per_second };
+      const { key, token } = await keys.create({ tenant, name: request.name, scopes: [...new Set(request.scopes)], expiresAtUs, rate });
       return c.json({ ...info(key), secret: token } satisfies KeyCreated, 201);
     })
     .get('/v1/keys', admin, async (c) => {
@@ -79,5 +80,6 @@ function info(key: Omit<ApiKey, 'version'>): KeyInfo {
     created_at: formatNanos(key.createdAtUs * 1000n),
     expires_at: time(key.expiresAtUs),
     revoked_at: time(key.revokedAtUs),
+    rate: { events_per_second: key.rate.eventsPerSecond ?? null, requests_per_second: key.rate.requestsPerSecond ?? null },
   };
 }

@@ -3,12 +3,15 @@ import { listApiKeys, putApiKey, type ApiKey, type Store } from '@agent-audit/qu
 import type { Scope } from '@agent-audit/schemas';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
+import { RateLimiter, UNLIMITED, type KeyRate } from './rate-limiter.ts';
 
 /** Whom a request comes from. The tenant of everything it reads or writes is this one. */
 export interface Caller {
   readonly tenant: string;
   readonly keyId: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** How fast it may be, where that differs from the service's default. */
+  readonly rate?: KeyRate | undefined;
 }
 
 export interface NewKey {
@@ -16,6 +19,7 @@ export interface NewKey {
   readonly name: string;
   readonly scopes: readonly Scope[];
   readonly expiresAtUs?: bigint | undefined;
+  readonly rate?: KeyRate | undefined;
 }
 
 /** The tenant whose admins run the service and may make keys for others. */
@@ -31,6 +35,8 @@ const REFRESH_MS = 5_000;
  * is found by that digest, so no comparison depends on the secret itself.
  */
 export class KeyRing {
+  /** How fast each key is. */
+  readonly rates: RateLimiter;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -39,7 +45,9 @@ export class KeyRing {
   #readAt = -Infinity;
   #reading: Promise<void> | undefined;
 
-  constructor(store: Store, clock: Clock, log: Log) {
+  /** @param rate of keys for which nothing else was agreed */
+  constructor(store: Store, clock: Clock, log: Log, rate: KeyRate = UNLIMITED) {
+    this.rates = new RateLimiter(clock, rate);
     this.#log = log;
     this.#store = store;
     this.#clock = clock;
@@ -66,6 +74,7 @@ export class KeyRing {
       createdAtUs: this.#clock.nowMicros(),
       expiresAtUs: undefined,
       revokedAtUs: undefined,
+      rate: UNLIMITED,
     });
     return given === undefined ? token : undefined;
   }
@@ -75,11 +84,11 @@ export class KeyRing {
     await this.#refresh();
     const key = this.#byDigest.get(digest(token));
     if (key === undefined || !isLive(key, this.#clock.nowMicros())) return undefined;
-    return { tenant: key.tenant, keyId: key.keyId, scopes: new Set(key.scopes as Scope[]) };
+    return { tenant: key.tenant, keyId: key.keyId, scopes: new Set(key.scopes as Scope[]), rate: (key.rate.eventsPerSecond ?? key.rate.requestsPerSecond) === undefined ? undefined : key.rate };
   }
 
   /** @returns the key and its token, which cannot be read again */
-  async create({ tenant, name, scopes, expiresAtUs }: NewKey): Promise<{ key: Omit<ApiKey, 'version'>; token: string }> {
+  async create({ tenant, name, scopes, expiresAtUs, rate = UNLIMITED }: NewKey): Promise<{ key: Omit<ApiKey, 'version'>; token: string }> {
     const token = newToken();
     const key = {
       tenant,
@@ -90,6 +99,7 @@ export class KeyRing {
       createdAtUs: this.#clock.nowMicros(),
       expiresAtUs,
       revokedAtUs: undefined,
+      rate,
     };
     await this.#put(key);
     return { key, token };

@@ -20,6 +20,7 @@ const STATUS = {
   body_too_large: 413,
   unsupported_media_type: 415,
   unsupported_encoding: 415,
+  rate_limited: 429,
   internal_error: 500,
   unavailable: 503,
 } as const satisfies Record<string, number>;

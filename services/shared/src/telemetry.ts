@@ -13,6 +13,10 @@ export interface Telemetry {
   stored(seconds: number, rows: number): void;
   insertFailed(): void;
   segmentStuck(): void;
+  quarantineDropped(reason: 'size' | 'age', entries: number, bytes: number): void;
+  quarantineSize(bytes: number): void;
+  requestRefused(status: 429 | 503): void;
+  connectionRefused(): void;
   engineRestarts(count: number): void;
   /** Messages of each partition that are not committed yet, all topics together; partitions that are not named have none here. */
   kafkaLag(byPartition: ReadonlyMap<number, number>): void;
@@ -41,6 +45,11 @@ export function createTelemetry(): Telemetry {
   });
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
+  const dropped = new Counter({ name: 'agent_audit_quarantine_dropped_total', help: 'Refused events dropped from quarantine, by the bound that they were beyond', labelNames: ['reason'], registers });
+  const droppedBytes = new Counter({ name: 'agent_audit_quarantine_dropped_bytes_total', help: 'Bytes of refused events dropped from quarantine', labelNames: ['reason'], registers });
+  const quarantine = new Gauge({ name: 'agent_audit_quarantine_bytes', help: 'Bytes of quarantine on disk, at the last look', registers });
+  const requestsRefused = new Counter({ name: 'agent_audit_requests_refused_total', help: 'Requests answered with 429 (a key was too fast) or 503 (not able now)', labelNames: ['status'], registers });
+  const refused = new Counter({ name: 'agent_audit_connections_refused_total', help: 'Connections closed at once because there were too many', registers });
   const restarts = new Gauge({ name: 'agent_audit_engine_restarts', help: 'How often the embedded engine was started again', registers });
   const lag = new Gauge({ name: 'agent_audit_kafka_lag', help: 'Messages of a partition that are not committed yet', labelNames: ['partition'], registers });
   const commits = new Counter({ name: 'agent_audit_kafka_commits_total', help: 'Commits of offsets', registers });
@@ -61,6 +70,13 @@ export function createTelemetry(): Telemetry {
     },
     insertFailed: () => insertFailures.inc(),
     segmentStuck: () => segmentsStuck.inc(),
+    quarantineDropped: (reason, entries, bytes) => {
+      dropped.inc({ reason }, entries);
+      droppedBytes.inc({ reason }, bytes);
+    },
+    quarantineSize: (bytes) => quarantine.set(bytes),
+    requestRefused: (status) => requestsRefused.inc({ status }),
+    connectionRefused: () => refused.inc(),
     engineRestarts: (count) => restarts.set(count),
     kafkaLag: (byPartition) => {
       lag.reset();

@@ -1,11 +1,12 @@
-import { collectorRoutes, type CollectorDeps, type RecorderState } from '@agent-audit/collector';
+import { BodyBudget, collectorRoutes, type CollectorDeps, type RecorderState } from '@agent-audit/collector';
 import { queryRoutes, type QueryDeps } from '@agent-audit/query';
 import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agent-audit/schemas';
-import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Clock, type Log, type Telemetry } from '@agent-audit/shared';
+import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Clock, type Config, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono } from 'hono';
 
 export interface AppDeps extends CollectorDeps, QueryDeps {
   readonly recorder: { readonly state: RecorderState };
+  readonly config: Config;
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly clock: Clock;
@@ -14,7 +15,12 @@ export interface AppDeps extends CollectorDeps, QueryDeps {
 /** The whole HTTP API of one machine. */
 export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
-  app.onError(problemHandler(deps.log));
+  const answerError = problemHandler(deps.log);
+  app.onError((error, c) => {
+    const answer = answerError(error, c);
+    if (answer.status === 429 || answer.status === 503) deps.telemetry.requestRefused(answer.status);
+    return answer;
+  });
   app.notFound((c) => noSuchRoute(c.req.method, new URL(c.req.url).pathname));
   app.use(async (c, next) => {
     if (!isDecodable(new URL(c.req.url).pathname)) throw new Problem('invalid_parameter', 'The path is not valid percent-encoded UTF-8 (RFC 3986 section 2.1).');
@@ -40,7 +46,7 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const eventSchema = eventJsonSchema();
   app.get('/openapi.json', (c) => c.json(openApi));
   app.get(EVENT_SCHEMA_ID, (c) => c.json(eventSchema, 200, { 'content-type': 'application/schema+json' }));
-  return app.route('/', collectorRoutes(deps)).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
+  return app.route('/', collectorRoutes({ ...deps, bodies: new BodyBudget(deps.config.MAX_BODIES_BYTES) })).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
 }
 
 /** hono leaves what it cannot decode as it is; an id with a slip in it would be answered as an id that nobody has. */

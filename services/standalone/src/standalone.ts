@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { KafkaBuffer, KafkaConsumer, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
+import { KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
@@ -40,12 +40,15 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     for (const name of await migrate(options)) log.info({ migration: name }, 'brought the database up to date');
     const store = new Store(options);
     closing.push(() => store.close());
-    const keys = new KeyRing(store, clock, log);
+    const keys = new KeyRing(store, clock, log, { eventsPerSecond: config.RATE_EVENTS_PER_SECOND, requestsPerSecond: config.RATE_REQUESTS_PER_SECOND });
     const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
     const recorder = new Recorder({ store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
     await recorder.start();
     closing.push(() => recorder.stop());
+    const bounds = new QuarantineBounds({ store, clock, log, telemetry, maxBytes: config.QUARANTINE_MAX_BYTES, maxDays: config.QUARANTINE_MAX_DAYS });
+    bounds.start();
+    closing.push(() => bounds.stop());
     const kafka = await createKafka(config, log);
     const buffer = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : undefined;
     const app = createApp({
@@ -54,7 +57,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
       // What waits in Kafka is counted when it is recorded.
       telemetry: buffer === undefined ? telemetry : { ...telemetry, events: () => undefined },
     });
-    const server = await startHttpServer(app, config.HOST, config.PORT);
+    const server = await startHttpServer(app, { hostname: config.HOST, port: config.PORT, limits: config, onRefused: () => telemetry.connectionRefused() });
     closing.push(() => server.stop(GRACE_MS));
     if (kafka !== undefined) readFromKafka(kafka, config, recorder, { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { notOurs } from '../client.ts';
 import { CliError, EXIT } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { clientOf, wantsJson } from '../options.ts';
+import { clientOf, wantsJson, wholeNumber } from '../options.ts';
 import { header, layOut, line, type Column, type Row } from '../table.ts';
 import { safe } from '../terminal.ts';
 
@@ -59,6 +59,8 @@ interface CreateOptions {
   readonly scope: readonly string[];
   readonly tenant?: string;
   readonly expires?: string;
+  readonly eventsPerSecond?: number;
+  readonly requestsPerSecond?: number;
 }
 
 function create(io: Io): Command {
@@ -67,13 +69,16 @@ function create(io: Io): Command {
     .requiredOption('--name <name>', 'name for people')
     .requiredOption('--scope <scope...>', `what it may do: ${SCOPES.join(', ')}`)
     .addOption(tenantOption())
-    .option('--expires <time>', 'when it stops working: RFC 3339, or from now such as 12h, 90d (default: never)');
-  return command.action(async ({ name, scope, tenant, expires }: CreateOptions) => {
+    .option('--expires <time>', 'when it stops working: RFC 3339, or from now such as 12h, 90d (default: never)')
+    .option('--events-per-second <n>', 'most events a second, on average (default: as the service is configured)', wholeNumber)
+    .option('--requests-per-second <n>', 'most requests a second, on average (default: as the service is configured)', wholeNumber);
+  return command.action(async ({ name, scope, tenant, expires, eventsPerSecond, requestsPerSecond }: CreateOptions) => {
     const body = {
       name,
       scopes: scope.flatMap((item) => item.split(',')),
       ...(tenant === undefined ? {} : { tenant }),
       ...(expires === undefined ? {} : { expires_at: expiry(expires, Date.now()) }),
+      ...((eventsPerSecond ?? requestsPerSecond) === undefined ? {} : { rate: { events_per_second: eventsPerSecond, requests_per_second: requestsPerSecond } }),
     };
     const client = await clientOf(command, io);
     const answer = await client.ask('/v1/keys', {

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
 
 /** What the journal asks of a file system; tests let it fail. Every method rejects with a Node.js system error. */
 export interface Disk {
@@ -6,6 +6,7 @@ export interface Disk {
   create(path: string): Promise<DiskFile>;
   read(path: string): Promise<Buffer>;
   remove(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
   list(folder: string): Promise<string[]>;
   /** Bytes that may still be written below a folder. */
   free(folder: string): Promise<number>;
@@ -25,6 +26,7 @@ export const nodeDisk: Disk = {
   create: async (path) => new NodeFile(await open(path, 'wx', 0o600)),
   read: (path) => readFile(path),
   remove: (path) => rm(path, { force: true }),
+  rename,
   list: (folder) => readdir(folder),
   free: async (folder) => {
     const { bavail, bsize } = await statfs(folder);

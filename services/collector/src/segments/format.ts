@@ -2,14 +2,17 @@
  * The bytes of a segment file. All integers are little-endian.
  *
  *     header   8 bytes "AASEG\0\0\1" (the last one is the version) | 16 bytes segment id
- *     record   4 bytes "AREC" | u32 length of the payload | u32 CRC-32 of segment id and payload (IEEE, as zlib) | payload
+ *     record   4 bytes "AREC" | u32 length of the payload | u32 check of the length | u32 check of the payload | payload
+ *     check    CRC-32 of the segment id and what is checked (IEEE, as zlib)
  *     payload  u64 received at, microseconds since the Unix epoch | u8 length, tenant
  *              u32 events,  each: u32 length, bytes as received
  *              u32 refused, each: 16 bytes quarantine id | four texts: origin, event id, errors as JSON, bytes as received
  *     text     u32 length, bytes
  *
  * A record is what one request brought. It is there whole or not at all: its checksum tells. The segment's id, which
- * nobody outside can know, goes into it, so that what a sender puts into an event can never pass for a record.
+ * nobody outside can know, goes into it, so that what a sender puts into an event can never pass for a record. The length
+ * has a check of its own: behind a torn record every "AREC" is looked at, and a sender who writes a million of them,
+ * each before a length of megabytes, would otherwise keep the start busy for an hour.
  */
 import { randomUUIDv7 } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -19,7 +22,7 @@ import type { EventTape, FieldError } from '@agent-audit/schemas';
 const MAGIC = Buffer.from('AASEG\0\0\u0001', 'latin1');
 const RECORD = Buffer.from('AREC', 'latin1');
 export const HEADER_BYTES = MAGIC.length + 16;
-const RECORD_HEAD_BYTES = 12;
+const RECORD_HEAD_BYTES = 16;
 
 /** An event that was refused, on its way to quarantine. */
 export interface Refused {
@@ -61,6 +64,18 @@ export function withQuarantineIds(refused: readonly Refused[]): QuarantinedRecor
   return refused.map((event) => ({ ...event, quarantineId: randomUUIDv7() }));
 }
 
+/**
+ * Whether a file is what a power cut may leave of a segment to which nothing was written yet: a part of the header,
+ * or that and zeros. Nothing in it was ever acknowledged.
+ */
+export function isTornHeader(file: Buffer, id: string): boolean {
+  if (file.length < HEADER_BYTES) return true;
+  const header = segmentHeader(id);
+  let same = 0;
+  while (same < header.length && file[same] === header[same]) same++;
+  return file.subarray(same).every((byte) => byte === 0);
+}
+
 /** What the checksums of a segment's records begin with. */
 export function checksumSeed(id: string): number {
   return crc32(Buffer.from(id.replaceAll('-', ''), 'hex'));
@@ -70,6 +85,7 @@ export function checksumSeed(id: string): number {
 export function writeRecord(to: ByteBuffer, seed: number, tenant: string, receivedAtMicros: number, tape: EventTape, refused: readonly QuarantinedRecord[]): void {
   to.append(RECORD);
   const head = to.length;
+  to.u32(0);
   to.u32(0);
   to.u32(0);
   const begin = to.length;
@@ -89,7 +105,8 @@ export function writeRecord(to: ByteBuffer, seed: number, tenant: string, receiv
   }
   const payload = to.bytes.subarray(begin, to.length);
   to.bytes.writeUInt32LE(payload.length, head);
-  to.bytes.writeUInt32LE(crc32(payload, seed), head + 4);
+  to.bytes.writeUInt32LE(crc32(to.bytes.subarray(head, head + 4), seed), head + 4);
+  to.bytes.writeUInt32LE(crc32(payload, seed), head + 8);
 }
 
 function bytes(to: ByteBuffer, value: Uint8Array): void {
@@ -100,7 +117,7 @@ function bytes(to: ByteBuffer, value: Uint8Array): void {
 /**
  * Reads a segment file as far as it goes.
  *
- * @returns undefined when not even the header is whole: nothing in such a file was ever acknowledged
+ * @returns undefined when it does not begin with a header of this version
  */
 export function readSegment(file: Buffer): SegmentContent | undefined {
   if (file.length < HEADER_BYTES || !file.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
@@ -131,8 +148,8 @@ function recordLength(file: Buffer, at: number, seed: number): number | undefine
   if (at + RECORD_HEAD_BYTES > file.length || !file.subarray(at, at + RECORD.length).equals(RECORD)) return undefined;
   const length = file.readUInt32LE(at + 4);
   const from = at + RECORD_HEAD_BYTES;
-  if (from + length > file.length) return undefined;
-  return crc32(file.subarray(from, from + length), seed) === file.readUInt32LE(at + 8) ? length : undefined;
+  if (from + length > file.length || crc32(file.subarray(at + 4, at + 8), seed) !== file.readUInt32LE(at + 8)) return undefined;
+  return crc32(file.subarray(from, from + length), seed) === file.readUInt32LE(at + 12) ? length : undefined;
 }
 
 function nextRecord(file: Buffer, from: number, seed: number): number | undefined {

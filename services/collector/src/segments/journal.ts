@@ -5,7 +5,7 @@ import { ByteBuffer } from '@agent-audit/queries';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { NotRecorded } from '../not-recorded.ts';
 import { nodeDisk, type Disk, type DiskFile } from './disk.ts';
-import { checksumSeed, HEADER_BYTES, readSegment, segmentHeader, type SegmentContent } from './format.ts';
+import { checksumSeed, HEADER_BYTES, isTornHeader, readSegment, segmentHeader, type SegmentContent } from './format.ts';
 
 export interface JournalOptions {
   readonly folder: string;
@@ -25,21 +25,28 @@ export interface SegmentFile {
   /** Of the checksums of its records. */
   readonly seed: number;
   readonly path: string;
-  /** Bytes that are on disk and synced. */
+  /** Bytes that are on disk and synced, up to the end of a whole record. */
   readonly length: number;
   /** Writing to it has failed: what is on disk stays, and nothing more goes in. */
   readonly broken: boolean;
+  /** The file is there; where it could not be made, nothing was ever acknowledged. */
+  readonly made: boolean;
+  /** It was found so, and what is whole of it is all that there is. */
+  readonly damaged: boolean;
 }
 
 /** A segment that an earlier run of the service left behind. */
 export interface LeftSegment {
   readonly file: SegmentFile;
-  readonly content: SegmentContent;
+  readonly events: number;
+  readonly firstReceivedAtMicros: number;
+  readonly lastReceivedAtMicros: number;
 }
 
 interface OpenFile extends SegmentFile {
   length: number;
   broken: boolean;
+  made: boolean;
   handle: Promise<DiskFile>;
 }
 
@@ -51,6 +58,8 @@ interface Group {
 }
 
 const SUFFIX = '.segment';
+/** Number and id. */
+const NAME = /^(\d{12,})-([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\.segment$/;
 /** Bytes that wait for the disk; more than a slow disk takes in seconds. */
 const UNSYNCED_BYTES = 64 * 1024 * 1024;
 /** After a write for which there was no space, how long none is tried; and how often the space that is left is looked at. */
@@ -98,6 +107,7 @@ export class Journal {
    * Makes the folder, and reads what an earlier run left in it.
    *
    * @returns its segments in the order of their making; those with nothing in them are gone
+   * @throws Error when there is something that may hold acknowledged events and cannot be read
    */
   async open(): Promise<LeftSegment[]> {
     const { folder, disk, log } = this.#options;
@@ -106,20 +116,28 @@ export class Journal {
     const left: LeftSegment[] = [];
     for (const name of (await disk.list(folder)).filter((found) => found.endsWith(SUFFIX)).toSorted()) {
       const path = join(folder, name);
-      this.#nextNumber = Math.max(this.#nextNumber, Number.parseInt(name, 10) + 1);
+      const [, number, id] = NAME.exec(name) ?? [];
+      if (number === undefined || id === undefined) throw new Error(`${path} does not have a segment's name. Move it out of the folder, or give it back the name that it had.`);
+      this.#nextNumber = Math.max(this.#nextNumber, Number(number) + 1);
       const bytes = await disk.read(path);
       const content = readSegment(bytes);
-      if (content === undefined || (content.records.length === 0 && content.state !== 'damaged')) {
+      if (content === undefined || content.id !== id) {
+        if (!isTornHeader(bytes, id)) throw new Error(`${path} cannot be read: it is damaged, or another version has written it. It may hold events that were acknowledged: start the version that wrote it, or move the file out of the folder and keep it.`);
+        await disk.remove(path);
+        continue;
+      }
+      if (content.records.length === 0) {
+        if (content.state === 'torn') log.warn({ segment: name, cut: bytes.length - content.end }, 'a segment ends in the middle of its first record, which was never acknowledged; it is removed');
         await disk.remove(path);
         continue;
       }
       if (content.state === 'torn') log.warn({ segment: name, kept: content.end, cut: bytes.length - content.end }, 'a segment ends in the middle of a record, which was never acknowledged; it is cut there');
       if (content.state === 'damaged') {
-        log.error({ segment: name, records: content.records.length }, 'a segment is damaged in the middle: the disk has lost acknowledged events; what is whole is recorded, and the file is kept beside it as .damaged');
+        log.error({ segment: name, records: content.records.length }, 'a segment is damaged before its last record. After a power cut in the middle of a write that may be harmless; else the disk has lost acknowledged events. What is whole is recorded, and the file is kept beside it as .damaged');
         await this.#keepCopy(path, bytes);
       }
-      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: bytes.length, broken: true }, content });
-      this.#count(1, bytes.length);
+      left.push({ file: { id: content.id, seed: checksumSeed(content.id), path, length: content.end, broken: true, made: true, damaged: content.state === 'damaged' }, ...summary(content) });
+      this.#count(1, content.end);
     }
     return left;
   }
@@ -165,9 +183,7 @@ export class Journal {
     this.#unsynced += group.bytes.length - before;
     const { waiters } = group;
     const synced = new Promise<void>((resolve, reject) => waiters.push({ resolve, reject }));
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = undefined;
-    });
+    this.#flushing ??= this.#flush();
     return synced;
   }
 
@@ -179,16 +195,18 @@ export class Journal {
     });
   }
 
-  /** What is in a segment. @throws Error when the file cannot be read, or not as far as it was synced */
+  /** What is in a segment. @throws Error when the file cannot be read, or is not what was synced */
   async read(segment: SegmentFile): Promise<{ bytes: Buffer; content: SegmentContent }> {
+    if (!segment.made) return { bytes: Buffer.alloc(0), content: { id: segment.id, records: [], end: 0, state: 'whole' } };
     const bytes = await this.#options.disk.read(segment.path);
     const content = readSegment(bytes);
-    if (content === undefined || (content.end < segment.length && content.state === 'whole')) throw new Error(`the segment ${basename(segment.path)} is shorter than what was synced`);
+    if (content === undefined || content.end < segment.length || (content.state === 'damaged' && !segment.damaged)) throw new Error(`the segment ${basename(segment.path)} is not what was synced`);
     return { bytes, content };
   }
 
   /** Removes a segment whose events are in ClickHouse. */
   async remove(segment: SegmentFile): Promise<void> {
+    if (!segment.made) return;
     await this.#options.disk.remove(segment.path);
     this.#count(-1, -segment.length);
   }
@@ -196,9 +214,10 @@ export class Journal {
   /** Writes what is pending. To be called last; the spare segment is taken away. */
   async close(): Promise<void> {
     await this.#flushing;
-    if (this.#spare === undefined) return;
-    await this.seal(this.#spare);
-    await this.#options.disk.remove(this.#spare.path);
+    const spare = this.#spare;
+    if (spare === undefined) return;
+    await this.seal(spare);
+    await this.#options.disk.remove(spare.path);
   }
 
   async #flush(): Promise<void> {
@@ -221,6 +240,8 @@ export class Journal {
       await this.#lookForSpace();
       this.#spare ??= this.#failure === undefined && this.#options.clock.nowMs() >= this.#fullUntilMs ? this.#create() : undefined;
     }
+    // At once, not when the promise is done: an append that comes in between would wait for a flush that is over.
+    this.#flushing = undefined;
   }
 
   async #write({ file, bytes }: Group): Promise<void> {
@@ -276,9 +297,12 @@ export class Journal {
     const id = randomUUIDv7();
     const path = join(this.#options.folder, `${String(this.#nextNumber++).padStart(12, '0')}-${id}${SUFFIX}`);
     const handle = this.#make(path, segmentHeader(id));
-    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, handle };
+    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, damaged: false, handle };
     handle.then(
-      () => this.#count(1, HEADER_BYTES),
+      () => {
+        file.made = true;
+        return this.#count(1, HEADER_BYTES);
+      },
       (error: unknown) => {
         file.broken = true;
         if (this.#spare === file) this.#spare = undefined;
@@ -304,16 +328,21 @@ export class Journal {
     }
   }
 
+  /** A copy has its name only when it is whole. */
   async #keepCopy(path: string, bytes: Buffer): Promise<void> {
-    const { disk } = this.#options;
+    const { disk, folder } = this.#options;
+    const copy = `${path}.damaged`;
+    if ((await disk.list(folder)).includes(basename(copy))) return;
+    await disk.remove(`${copy}.part`);
+    const handle = await disk.create(`${copy}.part`);
     try {
-      const handle = await disk.create(`${path}.damaged`);
       await handle.write(bytes, 0);
       await handle.sync();
+    } finally {
       await handle.close();
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error;
     }
+    await disk.rename(`${copy}.part`, copy);
+    await disk.syncFolder(folder);
   }
 
   #count(files: number, bytes: number): void {
@@ -325,4 +354,15 @@ export class Journal {
 
 function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? 'error';
+}
+
+/** What must be known of a segment before its turn has come; there may be more of them than memory. */
+function summary({ records }: SegmentContent): Omit<LeftSegment, 'file'> {
+  let [events, first, last] = [0, Infinity, -Infinity];
+  for (const { events: places, receivedAtMicros } of records) {
+    events += places.length / 2;
+    first = Math.min(first, receivedAtMicros);
+    last = Math.max(last, receivedAtMicros);
+  }
+  return { events, firstReceivedAtMicros: first, lastReceivedAtMicros: last };
 }

@@ -1,4 +1,4 @@
-import { Problem } from '@agent-audit/shared';
+import { Problem } from './problem.ts';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
