@@ -43,7 +43,7 @@ export async function accept(deps: CollectorDeps, caller: Caller, body: Body, pr
       duplicates: recorded.duplicates,
       rejected: rejected.map(({ index, eventId, errors }) => ({ index, ...(eventId === undefined ? {} : { event_id: eventId }), errors: [...errors] })),
     };
-    return Response.json(answer, { status: accepted > 0 ? 202 : 422, ...(waitMs > 0 ? { headers: { 'preference-applied': `wait=${waitMs / 1000}` } } : {}) });
+    return Response.json(answer, { status: accepted > 0 ? 202 : 422, ...(waitMs > 0 && recorded.stored === true ? { headers: { 'preference-applied': `wait=${waitMs / 1000}` } } : {}) });
   } catch (error) {
     if (!(error instanceof NotRecorded)) throw error;
     throw new Problem('unavailable', `The events were not acknowledged: ${error.message}. Send the same request again.`, {}, { 'retry-after': '2' });

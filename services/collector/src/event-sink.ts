@@ -17,6 +17,8 @@ export interface RecordResult {
   readonly accepted: number;
   /** Events that were recorded before with the same bytes. */
   readonly duplicates: number;
+  /** They were waited for, and can be found in answers. */
+  readonly stored?: boolean;
 }
 
 /** Where events go in. */
@@ -27,7 +29,7 @@ export interface EventSink {
    *
    * @param sinceMs when the waiting began: it has an end
    */
-  room(sinceMs: number): Promise<void> | undefined;
+  room(sinceMs: number): Promise<unknown> | undefined;
 
   /**
    * Takes events in, those that were refused included. Copies what it needs before it returns: the tape and the

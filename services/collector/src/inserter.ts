@@ -5,6 +5,7 @@ import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { eventIdOf, type KnownIds } from './known-ids.ts';
 import { readRows } from './read-segment.ts';
 import type { Doubtful, QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
+import { isReadAgain } from './segments/format.ts';
 import type { Journal } from './segments/journal.ts';
 
 export interface InserterOptions {
@@ -205,15 +206,14 @@ export class Inserter {
   async #quarantine(segment: Segment, refused: readonly QuarantinedEvent[]): Promise<void> {
     if (refused.length === 0) return;
     const { store, collectorId } = this.#options;
+    const events = new Map(refused.map((event) => [event.quarantineId, event]));
+    const mayBeThere = segment.left || refused.some(({ origin }) => isReadAgain(origin));
     await this.#retrying(segment, async (attempt) => {
       for (let lie = 0; ; lie++) {
-        const there = attempt > 0 || lie > 0 || segment.left
-          ? await quarantinedIds(store, collectorId, segment.firstReceivedAtMicros, segment.lastReceivedAtMicros)
-          : new Set<string>();
-        const missing = refused.filter(({ quarantineId }) => !there.has(quarantineId));
-        if (missing.length === 0) return;
+        if (attempt > 0 || lie > 0 || mayBeThere) for (const id of await quarantinedIds(store, [...events.keys()])) events.delete(id);
+        if (events.size === 0) return;
         const { columnNames, block } = encodeQuarantine(
-          missing.map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
+          [...events.values()].map(({ tenant, quarantineId, receivedAtMicros, origin, eventId, errors, raw }) => ({
             tenant, quarantineId, receivedAtMicros: BigInt(receivedAtMicros), collectorId, origin, eventId: eventId ?? '', errors, raw,
           })),
         );

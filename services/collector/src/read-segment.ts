@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { EventBlockEncoder } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { KnownIds } from './known-ids.ts';
 import type { QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
-import type { SegmentContent, SegmentRecord } from './segments/format.ts';
+import { uuidOf, type SegmentContent, type SegmentRecord } from './segments/format.ts';
 import type { Journal } from './segments/journal.ts';
 
 /** What was accepted once is not measured again: limits may have been lowered since. */
@@ -76,13 +75,7 @@ function* eachEvent(bytes: Buffer, content: SegmentContent, onRefused?: (event: 
       const wrong = tape.take(bytes, start, end, NO_LIMITS);
       if (wrong === undefined) yield { tape, place, record };
       // A later version of the service is stricter than the one that accepted it; it is not lost.
-      else onRefused?.({ tenant, receivedAtMicros, quarantineId: idOf(content.id, place), origin: `segment:${content.id}`, eventId: undefined, errors: wrong.errors, raw: bytes.subarray(start, end) });
+      else onRefused?.({ tenant, receivedAtMicros, quarantineId: uuidOf(`${content.id}/${place}`), origin: `segment:${content.id}`, eventId: undefined, errors: wrong.errors, raw: bytes.subarray(start, end) });
     }
   }
-}
-
-/** The same each time that the segment is read, so that it is quarantined once. */
-function idOf(segmentId: string, place: number): string {
-  const digits = createHash('sha256').update(`${segmentId}/${place}`).digest('hex');
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20, 32)].join('-');
 }

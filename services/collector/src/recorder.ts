@@ -118,7 +118,7 @@ export class Recorder implements EventSink {
    * While ClickHouse takes what it gets, but not as fast as it comes, senders are slowed down to its pace. Where it is
    * away or far behind, there is no sense in waiting for it.
    */
-  room(sinceMs: number): Promise<void> | undefined {
+  room(sinceMs: number): Promise<unknown> | undefined {
     const waited = this.#options.clock.nowMs() - sinceMs;
     if (this.#stopped || this.#journal.failure !== undefined) return undefined;
     if (this.#gate !== undefined) return this.#gate;
@@ -138,8 +138,8 @@ export class Recorder implements EventSink {
     const { segment, synced, doubtful } = this.#append(tenant, tape, withQuarantineIds(refused), receipt);
     await synced;
     const patience = Math.max(waitMs, doubtful && !this.#inserter.failing ? DOUBT_MS : 0);
-    if (patience > 0) await this.#untilStored(segment, patience);
-    return { accepted: count - receipt.duplicates, duplicates: receipt.duplicates };
+    const stored = patience > 0 && (await this.#untilStored(segment, patience));
+    return { accepted: count - receipt.duplicates, duplicates: receipt.duplicates, ...(waitMs > 0 ? { stored } : {}) };
   }
 
   /** Refuses new events, and resolves when all earlier ones are stored, or at least on disk. */
@@ -249,9 +249,9 @@ export class Recorder implements EventSink {
   }
 
   /** Somebody waits: the open segment does not wait to be due. */
-  async #untilStored(segment: Segment, ms: number): Promise<void> {
+  async #untilStored(segment: Segment, ms: number): Promise<boolean> {
     if (segment === this.#open && this.#inserter.queue.length === 0) this.#seal(segment);
-    await withinMs(segment.stored, ms);
+    return withinMs(segment.stored, ms);
   }
 
   async #learn(): Promise<void> {
@@ -313,12 +313,13 @@ export class Recorder implements EventSink {
   }
 }
 
-/** Resolves with the promise, or when the time is over. */
-async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, over]);
+/** @returns whether the promise was resolved in time */
+async function withinMs(promise: Promise<void>, ms: number): Promise<boolean> {
+  const { promise: over, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), ms);
+  const inTime = await Promise.race([promise.then(() => true), over]);
   clearTimeout(timer);
+  return inTime;
 }
 
 /** Months since the epoch, in UTC: the partition that a row goes to. */

@@ -14,7 +14,7 @@
  * has a check of its own: behind a torn record every "AREC" is looked at, and a sender who writes a million of them,
  * each before a length of megabytes, would otherwise keep the start busy for an hour.
  */
-import { randomUUIDv7 } from 'node:crypto';
+import { createHash, randomUUIDv7 } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ByteBuffer } from '@agent-audit/queries';
 import type { EventTape, FieldError } from '@agent-audit/schemas';
@@ -61,7 +61,20 @@ export function segmentHeader(id: string): Buffer {
 
 /** Gives refused events the ids under which they will be in quarantine, however often they are inserted. */
 export function withQuarantineIds(refused: readonly Refused[]): QuarantinedRecord[] {
-  return refused.map((event) => ({ ...event, quarantineId: randomUUIDv7() }));
+  return refused.map((event) => ({ ...event, quarantineId: isReadAgain(event.origin) ? uuidOf(event.origin, event.raw) : randomUUIDv7() }));
+}
+
+/** A message of Kafka is read again when its offset could not be committed any more: one message, one id. */
+export function isReadAgain(origin: string): boolean {
+  return origin.startsWith('kafka:');
+}
+
+/** The same UUID for the same name and bytes. RFC 9562 section 5.8: version 8 leaves the making of it to us. */
+export function uuidOf(name: string, of: Uint8Array = Buffer.alloc(0)): string {
+  const bytes = createHash('sha256').update(`${name}\n`).update(of).digest().subarray(0, 16);
+  bytes[6] = 0x80 | ((bytes[6] as number) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] as number) & 0x3f);
+  return uuid(bytes);
 }
 
 /**
