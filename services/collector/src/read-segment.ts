@@ -14,14 +14,19 @@ const TURN_MS = 4;
 /** How often the time is looked at. */
 const EVENTS_PER_LOOK = 256;
 
-/** Reads a segment's events again, to encode them. @throws Error when the file cannot be read */
-export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string): Promise<SegmentRows> {
+/**
+ * Reads a segment's events again, to encode them.
+ *
+ * @param allDoubtful some of it may be stored, whatever the test has found
+ * @throws Error when the file cannot be read
+ */
+export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string, allDoubtful: boolean): Promise<SegmentRows> {
   const doubtfulPlaces = new Set(segment.doubtfulPlaces);
   const rows: SegmentRows = { encoder, counts: new Map(), doubtful: [], refused: [] };
   const origin = { segmentId: segment.file.id, collectorId };
   const { bytes, content } = await journal.read(segment.file);
   await inTurns(eachEvent(bytes, content, (refused) => rows.refused.push(refused)), ({ tape, place, record: { tenant, receivedAtMicros } }) => {
-    if (doubtfulPlaces.has(place)) {
+    if (allDoubtful || doubtfulPlaces.has(place)) {
       rows.doubtful.push({ tenant, receivedAtMicros, raw: Buffer.from(tape.raw(0)), receipt: undefined });
     } else {
       const logIndex = rows.counts.get(tenant) ?? 0;
