@@ -765,7 +765,7 @@ describe('a recorder that is killed', () => {
     expect(await readdir(first.folder)).toEqual([]);
   });
 
-  it.each(['before its ids are learned', 'after they are learned', 'when it was repeated'])('while an insert is under way that arrives late, %s: nothing is stored twice, and no position given twice', async (when) => {
+  it.each(['before its ids are learned', 'after they are learned', 'after it was looked for', 'when it was repeated'])('while an insert is under way that arrives late, %s: nothing is stored twice, and no position given twice', async (when) => {
     const tenant = unique('t');
     const first = await start();
     await first.learned();
@@ -786,9 +786,15 @@ describe('a recorder that is killed', () => {
       prepare: (store) => {
         holdLearning(store, gate.promise);
         onInsert(store, async ({ run }) => {
-          if (inserts++ === 0 && when === 'after they are learned') await arrives();
+          if (inserts++ === 0 && when === 'after it was looked for') await arrives();
           await run();
         });
+        const select = store.select.bind(store);
+        let counts = 0;
+        store.select = (async (...args: Parameters<Store['select']>) => {
+          if (args[0].includes('segment_id') && counts++ === 0 && when === 'after they are learned') await arrives();
+          return select(...args);
+        }) as Store['select'];
       },
     });
     if (when === 'before its ids are learned') await arrives();
