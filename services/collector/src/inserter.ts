@@ -112,11 +112,12 @@ export class Inserter {
     await segment.sealed;
     if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
-    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId, known);
+    // What an earlier run has stored of it. It may have been stored only after the recorded ids were learned, by an insert that
+    // was still under way; so where there is anything, each event is looked up.
+    let stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
+    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId, known, stored > 0);
     const { rows } = segment;
     await this.#quarantine(segment, rows.refused);
-    // What an earlier run may have stored of it; its rows are known by their ids and are not among these.
-    let stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);

@@ -13,14 +13,20 @@ const TURN_MS = 4;
 /** How often the time is looked at. */
 const EVENTS_PER_LOOK = 256;
 
-/** Reads a segment's events again, to encode them; ids that are untested are tested. @throws Error when the file cannot be read */
-export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string, known: KnownIds): Promise<SegmentRows> {
+/**
+ * Reads a segment's events again, to encode them; ids that are untested are tested.
+ *
+ * @param allDoubtful some of it may be stored, whatever the test has found
+ * @throws Error when the file cannot be read
+ */
+export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string, known: KnownIds, allDoubtful: boolean): Promise<SegmentRows> {
   const doubtfulPlaces = segment.doubtfulPlaces && new Set(segment.doubtfulPlaces);
   const rows: SegmentRows = { encoder, counts: new Map(), doubtful: [], refused: [] };
   const origin = { segmentId: segment.file.id, collectorId };
   const { bytes, content } = await journal.read(segment.file);
   await inTurns(eachEvent(bytes, content, (refused) => rows.refused.push(refused)), ({ tape, place, record: { tenant, receivedAtMicros } }) => {
-    if (doubtfulPlaces === undefined ? !known.add(tenant, tape, 0) : doubtfulPlaces.has(place)) {
+    const doubtful = doubtfulPlaces === undefined ? !known.add(tenant, tape, 0) : doubtfulPlaces.has(place);
+    if (doubtful || allDoubtful) {
       rows.doubtful.push({ tenant, receivedAtMicros, raw: Buffer.from(tape.raw(0)), receipt: undefined });
     } else {
       const logIndex = rows.counts.get(tenant) ?? 0;
