@@ -964,8 +964,12 @@ describe('an event that a stricter version of the schema refuses', () => {
 });
 
 describe('at random moments', () => {
-  /** Inserts fail before and after they took effect, the disk is full, the engine and the recorder are killed; and all of it is over in the end. */
-  it.each([21, 22])('whatever fails: nothing is lost, doubled or altered, the first of an id is the first, and no hole is left (seed %i)', async (seed) => {
+  /**
+   * Inserts fail before and after they took effect, the engine and the recorder are killed; and all of it is over in the end.
+   * Either the inserts of a recorder that was killed arrive whenever they do, or disks are full: what was refused then and
+   * arrives late is in no segment, and could be there twice.
+   */
+  it.each([['late inserts', 21], ['full disks', 22]] as const)('whatever fails: nothing is lost, doubled or altered, the first of an id is the first, and no hole is left (%s, seed %i)', async (kind, seed) => {
     const random = new Random(seed);
     const oracle = new Oracle();
     const tenants = [unique('t'), unique('t')];
@@ -992,7 +996,7 @@ describe('at random moments', () => {
       });
       last = started;
       started.disk.before = (operation) => {
-        if (operation === 'write' && random.chance(0.03)) started.disk.space = random.int(500);
+        if (kind === 'full disks' && operation === 'write' && random.chance(0.03)) started.disk.space = random.int(500);
         else if (random.chance(0.3)) started.disk.space = Number.POSITIVE_INFINITY;
       };
       if (random.chance(0.5)) await started.learned();
@@ -1027,8 +1031,7 @@ describe('at random moments', () => {
         trouble = random.chance(0.5);
         await started.stop();
       }
-      // Those that arrive later than this have tests of their own.
-      await Promise.allSettled(underWay);
+      if (kind === 'full disks') await Promise.allSettled(underWay);
       await until(() => test.store.ping(), (up) => up, 20_000);
     }
     await finish(last as Started);
