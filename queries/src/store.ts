@@ -97,13 +97,14 @@ export class Store {
    * stored: repeat with the same token, and ClickHouse drops what it already has.
    *
    * @param token identifies the block; a second insert with the same token into the same table is dropped
+   * @param comment by which others can find the insert while it runs (`runningInserts`)
    */
-  async insertNative(table: string, columns: readonly string[], block: Buffer, token: string): Promise<void> {
+  async insertNative(table: string, columns: readonly string[], block: Buffer, token: string, comment = ''): Promise<void> {
     await this.#guard(async () => {
       const { stream } = await this.#client.exec({
         query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT Native`,
         values: Readable.from([block], { objectMode: false }),
-        clickhouse_settings: { insert_deduplication_token: token, wait_end_of_query: 1 },
+        clickhouse_settings: { insert_deduplication_token: token, wait_end_of_query: 1, log_comment: comment },
       });
       stream.resume();
       await new Promise<void>((resolve, reject) => {
@@ -158,18 +159,17 @@ const READING: ClickHouseSettings = {
   compile_aggregate_expressions: 0,
 };
 
-/** Of ClickHouse's error codes, those that speak of its state and not of the statement. */
-const PASSING_CODES = new Set([
-  159, // TIMEOUT_EXCEEDED
-  202, // TOO_MANY_SIMULTANEOUS_QUERIES
-  209, // SOCKET_TIMEOUT
-  210, // NETWORK_ERROR
-  236, // ABORTED
-  241, // MEMORY_LIMIT_EXCEEDED
-  242, // TABLE_IS_READ_ONLY
-  243, // NOT_ENOUGH_SPACE
-  252, // TOO_MANY_PARTS
-  394, // QUERY_WAS_CANCELLED
+/** Of ClickHouse's error codes, those that speak of the data: no repeating mends them, nor anything that an operator does. */
+const DATA_CODES = new Set([
+  6, // CANNOT_PARSE_TEXT
+  16, // NO_SUCH_COLUMN_IN_TABLE
+  27, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+  33, // CANNOT_READ_ALL_DATA
+  53, // TYPE_MISMATCH
+  117, // INCORRECT_DATA
+  131, // TOO_LARGE_STRING_SIZE
+  271, // CANNOT_DECOMPRESS
+  407, // DECIMAL_OVERFLOW
 ]);
 
 /** ClickHouse failed or was not there. */
@@ -186,9 +186,9 @@ export class StoreError extends Error {
     this.outcome = code === undefined ? 'unknown' : 'refused';
   }
 
-  /** The same statement may succeed when it is repeated. */
+  /** The same statement may succeed when it is repeated, if only after somebody has mended a table, a right or a disk. */
   get retryable(): boolean {
-    return this.code === undefined || PASSING_CODES.has(this.code);
+    return this.code === undefined || !DATA_CODES.has(this.code);
   }
 
   static from(error: unknown): StoreError {

@@ -97,7 +97,7 @@ export class Pace {
       await post(this.#agent, this.#url, this.#key, body);
       this.acknowledged += BATCH;
     } catch (error) {
-      const what = (error as Error).message.slice(0, 60);
+      const what = /"detail":"([^"]*)/.exec((error as Error).message)?.[1] ?? (error as Error).message;
       this.refusals.set(what, (this.refusals.get(what) ?? 0) + 1);
     }
     this.latenciesMs.push(performance.now() - due);

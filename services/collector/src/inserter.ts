@@ -136,7 +136,7 @@ export class Inserter {
    * @returns rows of the segment that are stored afterwards
    */
   async #insert(segment: Segment, encoder: EventBlockEncoder, counts: ReadonlyMap<string, number>, token: string, before: number): Promise<number> {
-    const { store, log, logSizes: sizes } = this.#options;
+    const { store, collectorId, log, clock, logSizes: sizes } = this.#options;
     if (encoder.rows === 0) return before;
     await this.#askPositions(segment);
     const expected = before + encoder.rows;
@@ -144,8 +144,12 @@ export class Inserter {
     await this.#retrying(segment, async (attempt) => {
       if (attempt > 0 && (await this.#count(segment)) >= expected) return;
       for (let lie = 0; ; lie++) {
-        await store.insertNative('events', encoder.columnNames, block, lie === 0 ? token : `${token}/${attempt}.${lie}`);
+        await store.insertNative('events', encoder.columnNames, block, lie === 0 ? token : `${token}/${attempt}.${lie}`, insertComment(collectorId));
         if ((await this.#count(segment)) >= expected) return;
+        // A replica may only be behind.
+        await clock.sleep(backoffMs(lie));
+        if ((await this.#count(segment)) >= expected) return;
+        if (this.#stopping) throw new Stopped();
         log.warn({ segment_id: segment.file.id, attempt }, 'an insert was taken for a duplicate of one that was never stored; it goes on under another token');
       }
     });
@@ -206,11 +210,12 @@ export class Inserter {
   /** As with events, what is there decides, not what ClickHouse says of a token. */
   async #quarantine(segment: Segment, refused: readonly QuarantinedEvent[]): Promise<void> {
     if (refused.length === 0) return;
-    const { store, collectorId } = this.#options;
+    const { store, collectorId, clock } = this.#options;
     const events = new Map(refused.map((event) => [event.quarantineId, event]));
     const mayBeThere = segment.left || refused.some(({ origin }) => isReadAgain(origin));
     await this.#retrying(segment, async (attempt) => {
       for (let lie = 0; ; lie++) {
+        if (lie > 1) await clock.sleep(backoffMs(lie));
         if (attempt > 0 || lie > 0 || mayBeThere) for (const id of await quarantinedIds(store, [...events.keys()])) events.delete(id);
         if (events.size === 0) return;
         const { columnNames, block } = encodeQuarantine(
@@ -239,10 +244,19 @@ export class Inserter {
         if (attempt < 3 || attempt % 60 === 0) log.warn({ err: error, segment_id: segment.file.id, attempt }, 'ClickHouse does not take a segment; it will be tried again');
       }
       if (this.#stopping) throw new Stopped();
-      await clock.sleep(Math.min(BACKOFF_MS_MAX, 50 * 2 ** attempt));
+      await clock.sleep(backoffMs(attempt));
       if (this.#stopping) throw new Stopped();
     }
   }
+}
+
+/** By which the inserts of a collector can be found while they run. */
+export function insertComment(collectorId: string): string {
+  return `agent-audit/${collectorId}`;
+}
+
+function backoffMs(attempt: number): number {
+  return Math.min(BACKOFF_MS_MAX, 50 * 2 ** attempt);
 }
 
 /** @param recorded digests by id, to which those of new events are added */

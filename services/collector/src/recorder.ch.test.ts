@@ -537,7 +537,7 @@ describe('an insert that fails', () => {
     let bad: string | undefined;
     onInsert(first.store, async ({ token, run }) => {
       bad ??= token;
-      if (token.startsWith(bad)) throw new StoreError('ClickHouse: UNKNOWN_TABLE (60)', 60);
+      if (token.startsWith(bad)) throw new StoreError('ClickHouse: INCORRECT_DATA (117)', 117);
       await run();
     });
     expect(await first.record(tenant, [b, c, a], { refused: [], waitMs: 200 })).toMatchObject({ accepted: 3 });

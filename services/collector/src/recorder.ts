@@ -1,8 +1,8 @@
-import { EventBlockEncoder, logSizes, type Store } from '@agent-audit/queries';
+import { EventBlockEncoder, logSizes, runningInserts, type Store } from '@agent-audit/queries';
 import type { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import type { EventSink, Recording, RecordResult } from './event-sink.ts';
-import { Inserter } from './inserter.ts';
+import { Inserter, insertComment } from './inserter.ts';
 import { KnownIds } from './known-ids.ts';
 import { NotRecorded } from './not-recorded.ts';
 import { OtherCollectors } from './other-collectors.ts';
@@ -47,6 +47,8 @@ const UNTESTED_BEHIND = 8;
 /** How long a request whose events may be repeats waits to hear of them, milliseconds. */
 const DOUBT_MS = 2_000;
 const STOP_MS = 10_000;
+/** How long a start waits for inserts of an earlier run; ClickHouse gives up those whose sender is gone. */
+const INSERTS_END_MS = 60_000;
 
 /**
  * Takes events in. Each is written to the open segment, and at the same time encoded into the columns in which
@@ -94,6 +96,7 @@ export class Recorder implements EventSink {
   async start(): Promise<void> {
     const { store, collectorId, log } = this.#options;
     const left = await this.#journal.open();
+    await this.#insertsToEnd();
     const sizes = await logSizes(store, collectorId);
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
@@ -102,6 +105,17 @@ export class Recorder implements EventSink {
     for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#learning = this.#learn();
+  }
+
+  /** A server may still be at an insert of a process that died; what is known is known only when it has ended. */
+  async #insertsToEnd(): Promise<void> {
+    const { store, collectorId, log, clock } = this.#options;
+    const deadline = clock.nowMs() + INSERTS_END_MS;
+    while ((await runningInserts(store, insertComment(collectorId))) > 0) {
+      if (clock.nowMs() >= deadline) throw new Error(`an insert of the collector ${collectorId} has been running in ClickHouse for long. Is another service running under the same AGENT_AUDIT_COLLECTOR_ID, or on the same data folder?`);
+      log.warn('waiting for an insert of an earlier run to end');
+      await clock.sleep(500);
+    }
   }
 
   get state(): RecorderState {
@@ -146,7 +160,8 @@ export class Recorder implements EventSink {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#sealTimer);
-    await this.#learning;
+    // A store that does not answer must not keep the service from stopping.
+    await withinMs(this.#learning, STOP_MS);
     await this.#gate;
     if (this.#open !== undefined) this.#seal(this.#open);
     await this.#inserter.stop(STOP_MS);
