@@ -46,6 +46,8 @@ export class Inserter {
   #running: Promise<void> | undefined;
   #failing = false;
   #stopping = false;
+  /** What is done about segments that are stored. */
+  #tidying: Promise<void> = Promise.resolve();
   /** For segments that are read again, and for survivors. */
   readonly encoder = new EventBlockEncoder();
   readonly #survivors = new EventBlockEncoder();
@@ -83,8 +85,9 @@ export class Inserter {
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const grace = setTimeout(resolve, this.#failing ? 0 : graceMs);
     await Promise.race([this.#running, over]);
-    clearTimeout(grace);
     this.#stopping = true;
+    await Promise.race([this.#tidying, over]);
+    clearTimeout(grace);
   }
 
   async #run(): Promise<void> {
@@ -108,7 +111,7 @@ export class Inserter {
   }
 
   async #storeSegment(segment: Segment): Promise<void> {
-    const { journal, collectorId, known, clock, telemetry } = this.#options;
+    const { journal, collectorId, known, log, clock, telemetry } = this.#options;
     await segment.sealed;
     if (segment.unreadable !== undefined) throw segment.unreadable;
     const begin = clock.nowMs();
@@ -122,9 +125,12 @@ export class Inserter {
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
     await this.#askPositions(segment);
-    if (stored > 0) await this.#options.onStored(segment);
-    await journal.remove(segment.file);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
+    // Beside the next insert; a file that stays is known by its ids at the next start.
+    const told = this.#tidying.then(() => (stored > 0 ? this.#options.onStored(segment) : undefined));
+    this.#tidying = told.then(() => journal.remove(segment.file)).catch((error: unknown) => {
+      log.warn({ err: error, segment_id: segment.file.id }, 'a segment that is stored could not be removed; it is looked through at the next start');
+    });
   }
 
   /**
