@@ -18,8 +18,10 @@ export interface LatencyResult {
   readonly visible_ms: { readonly p50: number; readonly p99: number; readonly probes: number };
 }
 
-const SECONDS = 20;
-const PROBE_EVERY_MS = 150;
+const SECONDS = 30;
+/** Looking costs as much as recording thousands of events; more of it would measure itself. */
+const PROBE_EVERY_MS = 500;
+const LOOK_EVERY_MS = 100;
 const VISIBLE_MS_MAX = 30_000;
 
 /** How long an acknowledgement takes at half of the highest rate, and how long until the event can be seen. */
@@ -87,7 +89,7 @@ async function untilSeen(url: string, key: string, agentId: string): Promise<num
   while (performance.now() - begin < VISIBLE_MS_MAX) {
     const answer = await fetch(`${url}/v1/agents/${agentId}/timeline?from=-1h`, { headers: { authorization: `Bearer ${key}` } });
     if (((await answer.json()) as { events: unknown[] }).events.length > 0) return performance.now() - begin;
-    await sleep(50);
+    await sleep(LOOK_EVERY_MS);
   }
   throw new Error(`${agentId} was never seen`);
 }
