@@ -2,12 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { CONTROLS, type Control } from './controls.ts';
 import type { Fault } from './fault.ts';
+import { runKafkaStorm } from './kafka-storm.ts';
 import { KINDS, KINDS_BY_NAME } from './kinds.ts';
 import { tableOf, type Report } from './report.ts';
 import { runFaults } from './run.ts';
 import { closeScenes } from './scene.ts';
 
 const USAGE = `npm run test:faults -- [--cycles N] [--seed S] [--only kind,…] [--control name] [--json file]
+npm run test:faults -- --rebalances N [--restarts N] [--seed S] [--json file]    with a Kafka broker
 
   kinds     ${KINDS.map(({ kind }) => kind).join(', ')}
   by name   ${KINDS_BY_NAME.map(({ kind }) => kind).join(', ')}
@@ -26,6 +28,8 @@ async function main(): Promise<number> {
       only: { type: 'string' },
       control: { type: 'string' },
       json: { type: 'string' },
+      rebalances: { type: 'string' },
+      restarts: { type: 'string', default: '0' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -33,12 +37,18 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  const seed = values.seed === undefined ? Date.now() % 2 ** 31 : wholeNumber(values.seed, '--seed');
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  if (values.rebalances !== undefined) {
+    const report = await runKafkaStorm({ rebalances: wholeNumber(values.rebalances, '--rebalances'), restarts: wholeNumber(values.restarts, '--restarts'), seed, say });
+    say(JSON.stringify(report, undefined, 2));
+    if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+    return Object.values(report.verdict).some((named) => named.length > 0) ? 1 : 0;
+  }
   const control = values.control === undefined ? undefined : named(CONTROLS, values.control, ({ name }) => name);
   const only = values.only?.split(',') ?? control?.kinds;
   const kinds = only?.map((kind) => named([...KINDS, ...KINDS_BY_NAME], kind, (fault) => fault.kind)) ?? KINDS;
   const cycles = wholeNumber(values.cycles, '--cycles');
-  const seed = values.seed === undefined ? Date.now() % 2 ** 31 : wholeNumber(values.seed, '--seed');
-  const say = (line: string): void => void process.stdout.write(`${line}\n`);
   say(`${cycles} cycles of ${kinds.map(({ kind }: Fault) => kind).join(', ')}; seed ${seed}${control === undefined ? '' : `; control ${control.name}`}`);
   const report = await runFaults({
     cycles, seed, kinds, control, say,
