@@ -172,6 +172,20 @@ const DATA_CODES = new Set([
   407, // DECIMAL_OVERFLOW
 ]);
 
+/** Of the others, those that speak of how the server is at the moment. */
+const PASSING_CODES = new Set([
+  159, // TIMEOUT_EXCEEDED
+  202, // TOO_MANY_SIMULTANEOUS_QUERIES
+  209, // SOCKET_TIMEOUT
+  210, // NETWORK_ERROR
+  236, // ABORTED
+  241, // MEMORY_LIMIT_EXCEEDED
+  242, // TABLE_IS_READ_ONLY
+  243, // NOT_ENOUGH_SPACE
+  252, // TOO_MANY_PARTS
+  394, // QUERY_WAS_CANCELLED
+]);
+
 /** ClickHouse failed or was not there. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
@@ -189,6 +203,11 @@ export class StoreError extends Error {
   /** The same statement may succeed when it is repeated, if only after somebody has mended a table, a right or a disk. */
   get retryable(): boolean {
     return this.code === undefined || !DATA_CODES.has(this.code);
+  }
+
+  /** Nothing is wrong but the moment. */
+  get passing(): boolean {
+    return this.code === undefined || PASSING_CODES.has(this.code);
   }
 
   static from(error: unknown): StoreError {

@@ -1,12 +1,13 @@
 import type { Completeness } from '@agent-audit/schemas';
 import { between, EVER } from './events.ts';
+import type { Answer } from './http.ts';
 import type { KnownTenant, Load } from './load.ts';
 import { windowOf } from './load-events.ts';
 import { Positions, together, type Seen, type Verdict } from './oracle.ts';
 import type { Random } from './random.ts';
 import type { ServiceClient } from './service.ts';
 import { Tenant, type Page, type Shown } from './tenant.ts';
-import { untilOr } from './until.ts';
+import { until, untilOr } from './until.ts';
 
 /** Durable comes first, shown later: how long "later" may be on a busy machine. */
 const DRAIN_MS = 60_000;
@@ -14,6 +15,13 @@ const DRAIN_MS = 60_000;
 const IDS_MAX = 25;
 /** Events that are sent again in each check. */
 const AGAIN_MAX = 50;
+
+/** Asks again where it was told to try again. */
+class PatientTenant extends Tenant {
+  override get(path: string): Promise<Answer> {
+    return until(() => super.get(path), (answer) => answer.status !== 503, DRAIN_MS);
+  }
+}
 
 /** Asks a service for all that clients can see, and the oracle whether that is what was acknowledged. */
 export class RecordCheck {
@@ -52,7 +60,7 @@ export class RecordCheck {
   }
 
   async #checkTenant(tenant: KnownTenant, service: ServiceClient, range: string, positions: Positions, window?: number): Promise<Verdict> {
-    const asked = new Tenant(service, tenant.name, tenant.key);
+    const asked = new PatientTenant(service, tenant.name, tenant.key);
     const { shown, known } = await untilOr(
       () => this.#readWindow(asked, range),
       (read) => read.known?.status === 'complete' && tenant.oracle.check(read.shown.map(seen), window).lost.length === 0,
@@ -133,7 +141,7 @@ function miscounted(known: Completeness, shown: readonly Shown[]): string[] {
 
 /** Never counted twice: what agents are said to have done is what is listed of them. */
 async function checkAgents(tenant: KnownTenant, service: ServiceClient): Promise<Partial<Verdict>> {
-  const asked = new Tenant(service, tenant.name, tenant.key);
+  const asked = new PatientTenant(service, tenant.name, tenant.key);
   const ids = Map.groupBy(await asked.everything(), ({ event }) => event.agent.id);
   const wrong = (await asked.agents()).filter(({ agent_id: id, events }) => new Set(ids.get(id)?.map(({ event }) => event.event_id)).size !== events);
   return { miscounted: wrong.map(({ agent_id: id }) => `${tenant.name} ${id}`) };

@@ -46,6 +46,9 @@ const ROOM_MS = 5_000;
 const UNTESTED_BEHIND = 8;
 /** How long a request whose events may be repeats waits to hear of them, milliseconds. */
 const DOUBT_MS = 2_000;
+/** How long readers wait for events that came after a quiet time, milliseconds, and how long that is. */
+const SETTLED_MS = 200;
+const QUIET_MS = 1_000;
 const STOP_MS = 10_000;
 /** How long a start waits for inserts of an earlier run; ClickHouse gives up those whose sender is gone. */
 const INSERTS_END_MS = 60_000;
@@ -73,6 +76,7 @@ export class Recorder implements EventSink {
   #open: Segment | undefined;
   readonly #idleEncoders = Array.from({ length: ENCODERS }, () => new EventBlockEncoder());
   #sealedAtMs = 0;
+  #afterQuiet: Segment | undefined;
   #sealTimer: NodeJS.Timeout | undefined;
   /** Every event is told as new or doubtful when it arrives. */
   #testing = false;
@@ -156,6 +160,15 @@ export class Recorder implements EventSink {
     return { accepted: count - receipt.duplicates, duplicates: receipt.duplicates, ...(waitMs > 0 ? { stored } : {}) };
   }
 
+  /**
+   * Waits a moment for events that came after a quiet second: who records by hand and then asks, sees what was recorded. While
+   * events keep coming, readers wait for none of them.
+   */
+  async settled(): Promise<void> {
+    const segment = this.#afterQuiet;
+    if (segment !== undefined && !this.#inserter.failing && (segment === this.#open || this.#inserter.queue[0] === segment)) await this.#untilStored(segment, SETTLED_MS);
+  }
+
   /** Refuses new events, and resolves when all earlier ones are stored, or at least on disk. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -228,6 +241,7 @@ export class Recorder implements EventSink {
         this.#testing ? [] : undefined,
         receivedAtMicros,
       );
+      this.#afterQuiet = Math.abs(this.#options.clock.nowMs() - this.#sealedAtMs) > QUIET_MS ? this.#open : undefined;
     }
     return this.#open;
   }

@@ -6,4 +6,6 @@ export interface QueryDeps {
   readonly store: Store;
   readonly keys: KeyRing;
   readonly clock: Clock;
+  /** Awaited before anything is read: where little is going on, who records and then asks sees what was recorded. */
+  readonly settled: () => Promise<void>;
 }

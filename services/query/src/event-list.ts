@@ -13,6 +13,7 @@ export async function answerEventList(deps: QueryDeps, tenant: string, query: Ev
   const after = query.cursor === undefined ? undefined : decodeCursor(question, query.cursor, Position);
   // A relative window stands still from the first page on.
   const window = { fromNs: after?.[0] ?? query.from, toNs: after?.[1] ?? query.to };
+  await deps.settled();
   const [page, known] = await Promise.all([
     listEvents(deps.store, {
       tenant,

@@ -14,6 +14,7 @@ export function getAgents(deps: QueryDeps): Hono<AuthEnv> {
     const page = readPage(c);
     const question = [tenant, 'agents', page.order];
     const after = page.cursor === undefined ? undefined : decodeCursor(question, page.cursor, z.string());
+    await deps.settled();
     const rows = await listAgents(deps.store, { tenant, limit: page.limit + 1, order: page.order, after });
     const shown = rows.slice(0, page.limit);
     return c.json({

@@ -10,6 +10,7 @@ import { eventRecordJson, json } from './event-list.ts';
  */
 export function getEvent(deps: QueryDeps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().get('/v1/events/:event_id', requireScope(deps.keys, 'events:read'), async (c) => {
+    await deps.settled();
     const [first, ...others] = await findEvent(deps.store, c.get('caller').tenant, c.req.param('event_id'));
     if (first === undefined) throw new Problem('not_found', 'No event is recorded under this id.');
     const record = eventRecordJson(first);

@@ -24,6 +24,7 @@ export function getQuarantine(deps: QueryDeps): Hono<AuthEnv> {
     const after = query.cursor === undefined ? undefined : decodeCursor(question, query.cursor, Position);
     const fromUs = after?.[0] ?? query.from / 1000n;
     const toUs = after?.[1] ?? (query.to + 999n) / 1000n;
+    await deps.settled();
     const [rows, dropped] = await Promise.all([
       listQuarantine(deps.store, {
         tenant, fromUs, toUs, state, code, order: query.order, limit: query.limit + 1,

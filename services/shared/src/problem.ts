@@ -80,7 +80,7 @@ export function invalidParameter(errors: readonly FieldError[]): Problem {
 export function problemHandler(log: Log): (error: Error, c: Context) => Response {
   return (error, c) => {
     if (error instanceof Problem) return error.toResponse();
-    if (error instanceof StoreError && error.outcome === 'unknown') {
+    if (error instanceof StoreError && error.passing) {
       log.warn({ err: error, path: c.req.path }, 'the store did not answer');
       return new Problem('unavailable', 'The store does not answer at the moment. Try again.', {}, { 'retry-after': '1' }).toResponse();
     }

@@ -4,8 +4,8 @@ import { EVENT_SCHEMA_ID, eventJsonSchema, openApiDocument, ROUTES } from '@agen
 import { keyRoutes, notFound, OPERATOR_TENANT, Problem, problemHandler, requireScope, type AuthEnv, type Clock, type Config, type Log, type Telemetry } from '@agent-audit/shared';
 import { Hono } from 'hono';
 
-export interface AppDeps extends CollectorDeps, QueryDeps {
-  readonly recorder: { readonly state: RecorderState };
+export interface AppDeps extends CollectorDeps, Omit<QueryDeps, 'settled'> {
+  readonly recorder: { readonly state: RecorderState; settled(): Promise<void> };
   readonly config: Config;
   readonly telemetry: Telemetry;
   readonly log: Log;
@@ -46,7 +46,7 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   const eventSchema = eventJsonSchema();
   app.get('/openapi.json', (c) => c.json(openApi));
   app.get(EVENT_SCHEMA_ID, (c) => c.json(eventSchema, 200, { 'content-type': 'application/schema+json' }));
-  return app.route('/', collectorRoutes({ ...deps, bodies: new BodyBudget(deps.config.MAX_BODIES_BYTES) })).route('/', queryRoutes(deps)).route('/', keyRoutes(deps.keys, deps.clock));
+  return app.route('/', collectorRoutes({ ...deps, bodies: new BodyBudget(deps.config.MAX_BODIES_BYTES) })).route('/', queryRoutes({ ...deps, settled: () => deps.recorder.settled() })).route('/', keyRoutes(deps.keys, deps.clock));
 }
 
 /** hono leaves what it cannot decode as it is; an id with a slip in it would be answered as an id that nobody has. */
