@@ -48,8 +48,10 @@ export class Inserter {
   #stopping = false;
   /** What is done about segments that are stored. */
   #tidying: Promise<void> = Promise.resolve();
-  /** For segments that are read again, and for survivors. */
-  readonly encoder = new EventBlockEncoder();
+  /** For segments that are read again: one is read while the one before is inserted. */
+  readonly #encoders = [new EventBlockEncoder(), new EventBlockEncoder()] as const;
+  #ahead: { readonly segment: Segment; readonly loaded: Promise<number> } | undefined;
+  #reading = false;
   readonly #survivors = new EventBlockEncoder();
   /** Blocks are tens of megabytes; allocating each anew keeps the collector of garbage busy. */
   readonly #block = new ByteBuffer(0);
@@ -66,6 +68,16 @@ export class Inserter {
   /** ClickHouse did not take the last insert. */
   get failing(): boolean {
     return this.#failing;
+  }
+
+  /** The ids of a segment are being tested. */
+  get reading(): boolean {
+    return this.#reading;
+  }
+
+  /** Whether an encoder is one of its own. */
+  owns(encoder: EventBlockEncoder): boolean {
+    return this.#encoders.some((own) => own === encoder);
   }
 
   push(segment: Segment): void {
@@ -100,7 +112,6 @@ export class Inserter {
         segment.markStored();
       } catch (error) {
         if (error instanceof Stopped) return;
-        this.encoder.discard();
         this.#survivors.discard();
         this.#options.telemetry.segmentStuck();
         this.#options.log.error({ err: error, segment_id: segment.file.id, events: segment.events }, 'a segment cannot be stored; it stays on disk and is tried again at the next start');
@@ -111,15 +122,11 @@ export class Inserter {
   }
 
   async #storeSegment(segment: Segment): Promise<void> {
-    const { journal, collectorId, known, log, clock, telemetry } = this.#options;
-    await segment.sealed;
-    if (segment.unreadable !== undefined) throw segment.unreadable;
+    const { journal, log, clock, telemetry } = this.#options;
     const begin = clock.nowMs();
-    // What an earlier run has stored of it. It may have been stored only after the recorded ids were learned, by an insert that
-    // was still under way; so where there is anything, each event is looked up.
-    let stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
-    segment.rows ??= await readRows(journal, segment, this.encoder, collectorId, known, stored > 0);
-    const { rows } = segment;
+    let stored = await this.#load(segment);
+    this.#readAhead();
+    const rows = segment.rows as SegmentRows;
     await this.#quarantine(segment, rows.refused);
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
@@ -131,6 +138,49 @@ export class Inserter {
     this.#tidying = told.then(() => journal.remove(segment.file)).catch((error: unknown) => {
       log.warn({ err: error, segment_id: segment.file.id }, 'a segment that is stored could not be removed; it is looked through at the next start');
     });
+  }
+
+  /**
+   * Reads a segment that is on disk only.
+   *
+   * @returns rows of it that are stored already: an earlier run may have stored it, also by an insert that was still under way
+   *   when the recorded ids were learned. So where there is anything, each event is looked up
+   */
+  #load(segment: Segment): Promise<number> {
+    if (this.#ahead?.segment === segment) {
+      const { loaded } = this.#ahead;
+      this.#ahead = undefined;
+      return loaded;
+    }
+    return this.#loadNow(segment);
+  }
+
+  async #loadNow(segment: Segment): Promise<number> {
+    const { journal, collectorId, known } = this.#options;
+    // Before anything is waited for: nobody else may test ids from here on.
+    this.#reading = segment.rows === undefined;
+    try {
+      await segment.sealed;
+      if (segment.unreadable !== undefined) throw segment.unreadable;
+      const stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
+      if (segment.rows === undefined) {
+        const encoder = this.#encoders.find((own) => !this.#queue.some(({ rows }) => rows?.encoder === own)) as EventBlockEncoder;
+        encoder.discard();
+        segment.rows = await readRows(journal, segment, encoder, collectorId, known, stored > 0);
+      }
+      return stored;
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  #readAhead(): void {
+    const next = this.#queue[1];
+    if (next === undefined || next.rows !== undefined || (next.doubtfulPlaces === undefined && !this.#options.mayTest())) return;
+    const loaded = this.#loadNow(next);
+    // Whoever takes it when its turn has come hears of it.
+    loaded.catch(() => {});
+    this.#ahead = { segment: next, loaded };
   }
 
   /**

@@ -267,7 +267,7 @@ export class Recorder implements EventSink {
   }
 
   #done({ rows }: Segment): void {
-    if (rows !== undefined && rows.encoder !== this.#inserter.encoder) {
+    if (rows !== undefined && !this.#inserter.owns(rows.encoder)) {
       rows.encoder.discard();
       this.#idleEncoders.push(rows.encoder);
     }
@@ -304,9 +304,9 @@ export class Recorder implements EventSink {
     this.#inserter.wake();
   }
 
-  /** Never while a segment is being tested by the inserter: called before it has begun, and between two. */
+  /** Never while the inserter reads a segment: ids are tested in the order in which they came. */
   #testRestWhenFew(): void {
-    if (this.#testing || !this.#learned || this.#gate !== undefined || this.#stopped || this.#untested().length > 1) return;
+    if (this.#testing || !this.#learned || this.#gate !== undefined || this.#stopped || this.#inserter.reading || this.#untested().length > 1) return;
     this.#gate = this.#testRest().finally(() => {
       this.#gate = undefined;
       this.#inserter.wake();
