@@ -370,12 +370,12 @@ describe('segments', () => {
     const { record, learned, stop } = await start();
     await learned();
     const tenant = unique('t');
-    const events = some(33_000);
-    expect(await record(tenant, events)).toEqual({ accepted: 33_000, duplicates: 0 });
+    const events = some(65_000);
+    expect(await record(tenant, events)).toEqual({ accepted: 65_000, duplicates: 0 });
     await record(tenant, some(1));
     await stop();
     const rows = await stored(tenant);
-    expect(rows).toHaveLength(33_001);
+    expect(rows).toHaveLength(65_001);
     expect(rows.every((row, i) => row.log_index === i)).toBe(true);
     expect(new Set(rows.map((row) => row.segment_id)).size).toBe(2);
   });

@@ -34,8 +34,8 @@ export interface RecorderState {
   readonly waiting: number;
 }
 
-const SEGMENT_ROWS = 32_000;
-const SEGMENT_BYTES = 32 * 1024 * 1024;
+const SEGMENT_ROWS = 64_000;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Between two segments that are not full: more of them would only be merged again. */
 const SEAL_MS = 250;
 /** Segments whose columns are in memory: one that is filled, one that is inserted, one between. */
