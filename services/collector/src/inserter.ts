@@ -22,7 +22,10 @@ export interface InserterOptions {
   readonly mayTest: () => boolean;
   /** Called after rows of a segment are in the store; never rejects. */
   readonly onStored: (segment: Segment) => Promise<void>;
-  /** Called after each segment, whatever became of it, with the encoder that is free again. */
+  /** For segments that are read again: one is read while the one before is inserted. */
+  readonly takeEncoder: () => EventBlockEncoder;
+  readonly giveEncoder: (encoder: EventBlockEncoder) => void;
+  /** Called after each segment, whatever became of it. */
   readonly onDone: (segment: Segment) => void;
 }
 
@@ -48,8 +51,6 @@ export class Inserter {
   #stopping = false;
   /** What is done about segments that are stored. */
   #tidying: Promise<void> = Promise.resolve();
-  /** For segments that are read again: one is read while the one before is inserted. */
-  readonly #encoders = [new EventBlockEncoder(), new EventBlockEncoder()] as const;
   #ahead: { readonly segment: Segment; readonly loaded: Promise<number> } | undefined;
   #reading = false;
   readonly #survivors = new EventBlockEncoder();
@@ -73,11 +74,6 @@ export class Inserter {
   /** The ids of a segment are being tested. */
   get reading(): boolean {
     return this.#reading;
-  }
-
-  /** Whether an encoder is one of its own. */
-  owns(encoder: EventBlockEncoder): boolean {
-    return this.#encoders.some((own) => own === encoder);
   }
 
   push(segment: Segment): void {
@@ -156,7 +152,7 @@ export class Inserter {
   }
 
   async #loadNow(segment: Segment): Promise<number> {
-    const { journal, collectorId, known } = this.#options;
+    const { journal, collectorId, known, takeEncoder, giveEncoder } = this.#options;
     // Before anything is waited for: nobody else may test ids from here on.
     this.#reading = segment.rows === undefined;
     try {
@@ -164,9 +160,13 @@ export class Inserter {
       if (segment.unreadable !== undefined) throw segment.unreadable;
       const stored = segment.left ? await this.#retrying(segment, () => this.#count(segment)) : 0;
       if (segment.rows === undefined) {
-        const encoder = this.#encoders.find((own) => !this.#queue.some(({ rows }) => rows?.encoder === own)) as EventBlockEncoder;
-        encoder.discard();
-        segment.rows = await readRows(journal, segment, encoder, collectorId, known, stored > 0);
+        const encoder = takeEncoder();
+        try {
+          segment.rows = await readRows(journal, segment, encoder, collectorId, known, stored > 0);
+        } catch (error) {
+          giveEncoder(encoder);
+          throw error;
+        }
       }
       return stored;
     } finally {

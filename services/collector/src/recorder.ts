@@ -105,7 +105,7 @@ export class Recorder implements EventSink {
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
     await this.#others.start();
-    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), known: this.#known, mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
+    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), known: this.#known, takeEncoder: () => this.#takeEncoder(), giveEncoder: (encoder) => this.#giveEncoder(encoder), mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
     for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#learning = this.#learn();
@@ -267,14 +267,21 @@ export class Recorder implements EventSink {
   }
 
   #done({ rows }: Segment): void {
-    if (rows !== undefined && !this.#inserter.owns(rows.encoder)) {
-      rows.encoder.discard();
-      this.#idleEncoders.push(rows.encoder);
-    }
+    if (rows !== undefined) this.#giveEncoder(rows.encoder);
     this.#freed?.resolve();
     this.#freed = undefined;
     this.#testRestWhenFew();
     this.#sealWhenDue();
+  }
+
+  /** What is behind is read with the encoders that stand idle while it is: memory stays what it was. */
+  #takeEncoder(): EventBlockEncoder {
+    return this.#idleEncoders.pop() ?? new EventBlockEncoder();
+  }
+
+  #giveEncoder(encoder: EventBlockEncoder): void {
+    encoder.discard();
+    if (this.#idleEncoders.length < ENCODERS) this.#idleEncoders.push(encoder);
   }
 
   /** Somebody waits: the open segment does not wait to be due. */
