@@ -169,7 +169,7 @@ describe('completeness', () => {
 
     it('are not counted once they were noticed, however often', async () => {
       const ids = await test.store.select('SELECT DISTINCT event_id FROM events WHERE tenant = {tenant: String}', { tenant }, z.object({ event_id: z.string() }));
-      for (const token of ['one', 'other']) expect((await markCopies(test.store, tenant, ids.map((row) => row.event_id), token)).size).toBe(60);
+      for (let times = 0; times < 2; times++) expect((await markCopies(test.store, tenant, ids.map((row) => row.event_id))).size).toBe(60);
       await compareWindows(tenant, all, windows, random);
     });
   });

@@ -12,7 +12,7 @@ const CONFLICT = 4;
  *
  * @returns the ids under which there was more than one row
  */
-export async function markCopies(store: Store, tenant: string, eventIds: readonly string[], token: string): Promise<Set<string>> {
+export async function markCopies(store: Store, tenant: string, eventIds: readonly string[]): Promise<Set<string>> {
   const shared = new Set<string>();
   for (let i = 0; i < eventIds.length; i += LOOKUP_IDS) {
     const rows = await recordedUnder(store, tenant, eventIds.slice(i, i + LOOKUP_IDS));
@@ -22,7 +22,7 @@ export async function markCopies(store: Store, tenant: string, eventIds: readonl
       shared.add(id);
       marks.push(...judge(group));
     }
-    if (marks.length > 0) await putMarks(store, marks, `${token}/${i}`);
+    if (marks.length > 0) await putMarks(store, marks);
   }
   return shared;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { BoolColumn, DateTime64Column, encodeBlock, EnumColumn, LowCardinalityColumn, StringColumn, UInt64Column, UInt8Column, type Column } from '../native/index.ts';
 import type { Store } from '../store.ts';
 import type { RecordedRow } from './recorded-under.ts';
@@ -24,7 +25,7 @@ const newColumns = () => ({
 }) satisfies Record<string, Column>;
 
 /** Notes what was noticed about rows; the same may be noted again. Resolves once it is on disk. */
-export async function putMarks(store: Store, marks: readonly EventMark[], token: string): Promise<void> {
+export async function putMarks(store: Store, marks: readonly EventMark[]): Promise<void> {
   const to = newColumns();
   for (const { row, mark } of marks) {
     to.tenant.append(row.tenant);
@@ -39,5 +40,5 @@ export async function putMarks(store: Store, marks: readonly EventMark[], token:
     to.has_sequence.append(row.has_sequence);
     to.sequence.append(row.sequence);
   }
-  await store.insertNative('event_marks', Object.keys(to), encodeBlock(to, marks.length), token);
+  await store.insertNative('event_marks', Object.keys(to), encodeBlock(to, marks.length), randomUUID());
 }

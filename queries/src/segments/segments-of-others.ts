@@ -1,19 +1,22 @@
 import { z } from 'zod';
 import type { Store } from '../store.ts';
 
+/** Segments to an answer. */
+export const SEGMENTS_PAGE = 1000;
+
 const SQL = `
   SELECT DISTINCT segment_id, toUnixTimestamp64Micro(stored_at) AS stored_at_us,
          toUnixTimestamp64Micro(first_received_at) AS first_us, toUnixTimestamp64Micro(last_received_at) AS last_us
   FROM segments
   WHERE collector_id != {collector_id: String} AND stored_at >= fromUnixTimestamp64Micro({since_us: Int64})
   ORDER BY stored_at
-  LIMIT 1000`;
+  LIMIT ${SEGMENTS_PAGE}`;
 
 const Row = z.object({ segment_id: z.string(), stored_at_us: z.coerce.bigint(), first_us: z.coerce.number(), last_us: z.coerce.number() });
 
 export type StoredSegment = z.infer<typeof Row>;
 
-/** Segments that other collectors stored, the first stored first; a thousand at most. @param sinceUs by the server's clock */
+/** Segments that other collectors stored, the first stored first; `SEGMENTS_PAGE` at most. @param sinceUs by the server's clock */
 export function segmentsOfOthers(store: Store, collectorId: string, sinceUs: bigint): Promise<StoredSegment[]> {
   return store.select(SQL, { collector_id: collectorId, since_us: sinceUs }, Row);
 }

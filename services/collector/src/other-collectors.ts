@@ -1,4 +1,4 @@
-import { markCopies, putSegment, segmentIds, segmentsOfOthers, serverClock, type Store, type StoredSegment } from '@agent-audit/queries';
+import { markCopies, putSegment, segmentIds, SEGMENTS_PAGE, segmentsOfOthers, serverClock, type Store, type StoredSegment } from '@agent-audit/queries';
 import type { Clock, Log } from '@agent-audit/shared';
 import type { KnownIds } from './known-ids.ts';
 import type { Segment } from './segment.ts';
@@ -77,15 +77,21 @@ export class OtherCollectors {
 
   async #hear(settled: boolean): Promise<void> {
     const { store, collectorId } = this.#options;
-    const segments = await segmentsOfOthers(store, collectorId, this.#sinceUs);
-    for (const segment of segments) if (!this.#heard.has(segment.segment_id)) await this.#learn(segment);
-    const last = segments.at(-1);
-    if (last !== undefined && last.stored_at_us - MARGIN_US > this.#sinceUs) {
-      this.#sinceUs = last.stored_at_us - MARGIN_US;
+    let newestUs = this.#sinceUs;
+    // By pages: after an absence there may be more than one.
+    for (;;) {
+      const segments = await segmentsOfOthers(store, collectorId, newestUs);
+      for (const segment of segments) if (!this.#heard.has(segment.segment_id)) await this.#learn(segment);
+      const before = newestUs;
+      newestUs = segments.at(-1)?.stored_at_us ?? before;
+      if (segments.length < SEGMENTS_PAGE || newestUs === before) break;
+    }
+    if (newestUs - MARGIN_US > this.#sinceUs) {
+      this.#sinceUs = newestUs - MARGIN_US;
       for (const [id, storedAtUs] of this.#heard) if (storedAtUs < this.#sinceUs) this.#heard.delete(id);
     }
     for (const [tenant, ids] of this.#suspects) {
-      const shared = await markCopies(store, tenant, [...ids.keys()], `${collectorId}/${last?.segment_id}`);
+      const shared = await markCopies(store, tenant, [...ids.keys()]);
       for (const [id, left] of ids) {
         if (shared.has(id) || left === 0) ids.delete(id);
         else if (settled) ids.set(id, left - 1);

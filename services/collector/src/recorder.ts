@@ -1,6 +1,5 @@
 import { EventBlockEncoder, logSizes, runningInserts, type Store } from '@agent-audit/queries';
 import type { EventTape } from '@agent-audit/schemas';
-import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import type { EventSink, Recording, RecordResult } from './event-sink.ts';
 import { Inserter, insertComment } from './inserter.ts';
 import { KnownIds } from './known-ids.ts';
@@ -9,22 +8,11 @@ import { OtherCollectors } from './other-collectors.ts';
 import { findDoubtful } from './read-segment.ts';
 import { leftSegment, newSegment, type Receipt, type Segment } from './segment.ts';
 import { withQuarantineIds, writeRecord, type QuarantinedRecord } from './segments/format.ts';
-import { Journal } from './segments/journal.ts';
-import type { Disk } from './segments/disk.ts';
+import { Journal, type JournalOptions } from './segments/journal.ts';
 
-export interface RecorderOptions {
+export interface RecorderOptions extends JournalOptions {
   readonly store: Store;
   readonly collectorId: string;
-  /** For the segments. */
-  readonly folder: string;
-  /** Bytes that segments may take up on disk. */
-  readonly maxBytes: number;
-  /** Bytes of that disk that are left to others. */
-  readonly reserveBytes: number;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly disk?: Disk;
 }
 
 export interface RecorderState {

@@ -1,7 +1,7 @@
 import { completeness, flagNames, listEvents, type Completeness, type StoredEvent } from '@agent-audit/queries';
 import { formatNanos, type EventQuery, type Recorded } from '@agent-audit/schemas';
+import { decodeCursor, encodeCursor } from '@agent-audit/shared';
 import { z } from 'zod';
-import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { QueryDeps } from './deps.ts';
 
 /** [from, to, time, agent, event, taken]: the window as it was resolved for the first page, and where the last ended. */

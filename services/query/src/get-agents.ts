@@ -1,9 +1,8 @@
 import { listAgents, type AgentRow } from '@agent-audit/queries';
 import { formatNanos, type AgentList, type AgentSummary } from '@agent-audit/schemas';
-import { requireScope, type AuthEnv } from '@agent-audit/shared';
+import { decodeCursor, encodeCursor, requireScope, type AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { QueryDeps } from './deps.ts';
 import { readPage } from './parameters.ts';
 

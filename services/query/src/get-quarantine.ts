@@ -1,9 +1,8 @@
 import { countDropped, findReplays, listQuarantine, readQuarantined, whileBytesFit, type QuarantinedRow, type Replay } from '@agent-audit/queries';
 import { FIELD_ERROR_CODES, FILTERS, formatNanos, QUARANTINE_STATES, type QuarantineEntry, type QuarantineList } from '@agent-audit/schemas';
-import { requireScope, type AuthEnv } from '@agent-audit/shared';
+import { decodeCursor, encodeCursor, requireScope, type AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { QueryDeps } from './deps.ts';
 import { oneOf, questionOf, readQuery } from './parameters.ts';
 

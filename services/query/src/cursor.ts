@@ -1,1 +1,0 @@
-export { decodeCursor, encodeCursor } from '@agent-audit/shared';
