@@ -28,6 +28,8 @@ const MARGIN_US = 60_000_000n;
 export class OtherCollectors {
   readonly #options: OtherCollectorsOptions;
   #sinceUs = 0n;
+  /** Of the server's clock, before the time since this process began: a machine's clock may be set. */
+  #serverAheadUs = 0n;
   readonly #heard = new Map<string, bigint>();
   /** By tenant: ids of others that were known here when they were heard of, and after how many more segments they are let go. */
   readonly #suspects = new Map<string, Map<string, number>>();
@@ -41,7 +43,8 @@ export class OtherCollectors {
 
   /** To be called before the recorded ids are learned: what is stored from now on is heard of. @throws StoreError */
   async start(): Promise<void> {
-    this.#sinceUs = (await serverClock(this.#options.store)) - MARGIN_US;
+    this.#serverAheadUs = (await serverClock(this.#options.store)) - monotonicUs();
+    this.#sinceUs = this.#serverAheadUs + monotonicUs() - MARGIN_US;
   }
 
   /** To be called when the recorded ids are learned. */
@@ -77,6 +80,7 @@ export class OtherCollectors {
 
   async #hear(settled: boolean): Promise<void> {
     const { store, collectorId } = this.#options;
+    const nextUs = this.#serverAheadUs + monotonicUs() - MARGIN_US;
     let newestUs = this.#sinceUs;
     // By pages: after an absence there may be more than one.
     for (;;) {
@@ -86,10 +90,9 @@ export class OtherCollectors {
       newestUs = segments.at(-1)?.stored_at_us ?? before;
       if (segments.length < SEGMENTS_PAGE || newestUs === before) break;
     }
-    if (newestUs - MARGIN_US > this.#sinceUs) {
-      this.#sinceUs = newestUs - MARGIN_US;
-      for (const [id, storedAtUs] of this.#heard) if (storedAtUs < this.#sinceUs) this.#heard.delete(id);
-    }
+    // Also when nobody else is there: our own segments are in the same table, and need not be read for ever.
+    this.#sinceUs = nextUs;
+    for (const [id, storedAtUs] of this.#heard) if (storedAtUs < nextUs) this.#heard.delete(id);
     for (const [tenant, ids] of this.#suspects) {
       const shared = await markCopies(store, tenant, [...ids.keys()]);
       for (const [id, left] of ids) {
@@ -108,4 +111,8 @@ export class OtherCollectors {
     }
     this.#heard.set(id, storedAtUs);
   }
+}
+
+function monotonicUs(): bigint {
+  return BigInt(Math.floor(performance.now() * 1000));
 }
