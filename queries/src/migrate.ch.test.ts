@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startTestEngine, type TestStore } from '../../test/support/store.ts';
 import { migrate } from './migrate.ts';
-import { Store, type StoreOptions } from './store.ts';
+import type { StoreOptions } from './clickhouse-client.ts';
+import { Store } from './store.ts';
 
 const DDL = new URL('../ddl/', import.meta.url);
 

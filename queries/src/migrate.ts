@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { Store, type StoreOptions } from './store.ts';
+import type { StoreOptions } from './clickhouse-client.ts';
+import { Store } from './store.ts';
 
 const DDL = new URL('../ddl/', import.meta.url);
 

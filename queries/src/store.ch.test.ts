@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startTestStore, type TestStore } from '../../test/support/store.ts';
-import { Store, StoreError } from './store.ts';
+import { encodeBlock, StringColumn, type Block } from './native/index.ts';
+import { StoreError } from './store-error.ts';
+import { Store } from './store.ts';
 
 let test: TestStore;
 beforeAll(async () => {
@@ -15,6 +17,14 @@ async function failure(run: () => Promise<unknown>): Promise<StoreError> {
   return error as StoreError;
 }
 
+/** A block of one row, which a thread sends if it is long. */
+function blockOf(column: string, bytes: number): Block {
+  const text = new StringColumn();
+  text.append('x'.repeat(bytes));
+  return encodeBlock({ [column]: text }, 1);
+}
+const LONG = 1 << 20;
+
 const Any = z.record(z.string(), z.unknown());
 
 describe('what the server refuses', () => {
@@ -22,10 +32,11 @@ describe('what the server refuses', () => {
     ['a SELECT from an unknown table', (store) => store.select('SELECT * FROM nowhere', {}, Any), 60],
     ['a stream of one', async (store) => { for await (const _ of store.stream('SELECT * FROM nowhere FORMAT RowBinary')); }, 60],
     ['a command', (store) => store.command('DROP TABLE nowhere'), 60],
-    ['an insert', (store) => store.insertNative('nowhere', ['a'], Buffer.of(0, 0), 't'), 60],
+    ['an insert', (store) => store.insertNative('nowhere', ['a'], blockOf('a', 1), 't'), 60],
+    ['an insert from a thread', (store) => store.insertNative('nowhere', ['a'], blockOf('a', LONG), 't'), 60],
     ['broken SQL', (store) => store.select('SELEC', {}, Any), 62],
     ['a parameter that was not given', (store) => store.select('SELECT {a: String}', {}, Any), 456],
-    ['a block of another table', (store) => store.insertNative('quarantine', ['tenant'], Buffer.from('010101610855496e7436340000000000000000', 'hex'), 't'), 6],
+    ['a block of another table', (store) => store.insertNative('quarantine', ['tenant'], [Buffer.from('010101610855496e7436340000000000000000', 'hex')], 't'), 6],
     ['a write where only reading is meant', (store) => store.select("INSERT INTO quarantine (tenant) VALUES ('x')", {}, Any), 164],
   ])('%s has its code', async (name, run, code) => {
     const error = await failure(() => run(test.store));
@@ -51,7 +62,7 @@ describe('what the server refuses', () => {
 describe('a server that is not there', () => {
   it('leaves the outcome unknown', async () => {
     const store = new Store({ url: 'http://127.0.0.1:9', database: 'x' });
-    for (const run of [() => store.select('SELECT 1', {}, Any), () => store.command('SELECT 1'), () => store.insertNative('t', ['a'], Buffer.of(0), 't')]) {
+    for (const run of [() => store.select('SELECT 1', {}, Any), () => store.command('SELECT 1'), () => store.insertNative('t', ['a'], blockOf('a', 1), 't'), () => store.insertNative('t', ['a'], blockOf('a', LONG), 't')]) {
       expect(await failure(run)).toMatchObject({ code: undefined, outcome: 'unknown', retryable: true });
     }
     expect(await store.ping()).toBe(false);
@@ -109,12 +120,24 @@ describe('parameters', () => {
 });
 
 describe('insertNative', () => {
-  it('drops a block whose token it has seen', async () => {
-    const block = Buffer.from('0201', 'hex');
-    const text = (value: string): Buffer => Buffer.concat([Buffer.of(value.length), Buffer.from(value)]);
-    const one = Buffer.concat([block, text('event_id'), text('String'), text('a'), text('raw'), text('String'), text('b')]);
-    for (const token of ['once', 'once', 'twice']) await test.store.insertNative('quarantine', ['event_id', 'raw'], one, token);
-    expect(await test.store.select("SELECT count() AS n FROM quarantine WHERE event_id = 'a'", {}, Any)).toEqual([{ n: '2' }]);
+  it.each([1, LONG])('drops a block whose token it has seen (%i bytes)', async (bytes) => {
+    for (const token of ['once', 'once', 'twice']) await test.store.insertNative('quarantine', ['raw'], blockOf('raw', bytes), `${token} ${bytes}`);
+    expect(await test.store.select('SELECT count() AS n FROM quarantine WHERE length(raw) = {bytes: UInt32}', { bytes }, Any)).toEqual([{ n: '2' }]);
+  });
+
+  it('sends several from the thread at once, and goes on after one was refused', async () => {
+    const blocks = [1, 2, 3].map((n) => blockOf('raw', LONG + n));
+    const refused = failure(() => test.store.insertNative('nowhere', ['raw'], blocks[0] as Block, 'refused'));
+    await Promise.all(blocks.map((block, n) => test.store.insertNative('quarantine', ['raw'], block, `at once ${n}`)));
+    expect((await refused).code).toBe(60);
+    expect(await test.store.select('SELECT count() AS n FROM quarantine WHERE length(raw) > {bytes: UInt32}', { bytes: LONG }, Any)).toEqual([{ n: '3' }]);
+  });
+
+  it('whose store is closed leaves the outcome unknown', async () => {
+    const store = new Store(test.options);
+    const inserting = failure(() => store.insertNative('quarantine', ['raw'], blockOf('raw', LONG), 'closed'));
+    await store.close();
+    expect(await inserting).toMatchObject({ code: undefined, outcome: 'unknown' });
   });
 });
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SORTED_BY_AGENT, type EventWindow } from '../events/list-events.ts';
-import { StoreError, type Store } from '../store.ts';
+import { StoreError } from '../store-error.ts';
+import type { Store } from '../store.ts';
 
 const AGENT = 'AND agent_id IN {agent_ids: Array(String)}';
 const HOUR_NS = 3_600_000_000_000n;

@@ -108,7 +108,7 @@ describe('the encoder', () => {
       z.object({ name: z.string(), type: z.string() }),
     );
     // The block names the types; with no rows in it, the types are all that it is.
-    const header = new EventBlockEncoder().finish().toString('latin1');
+    const header = Buffer.concat(new EventBlockEncoder().finish()).toString('latin1');
     expect(new EventBlockEncoder().columnNames.toSorted()).toEqual(columns.map(({ name }) => name).toSorted());
     for (const { name, type } of columns) {
       expect(header, name).toContain(text(name) + text(type));
@@ -180,6 +180,7 @@ describe('the encoder', () => {
     encoder.append(tape, 1, { ...row, logIndex: 1 }, origin);
     expect(encoder.rows).toBe(1);
     await test.store.insertNative('events', encoder.columnNames, encoder.finish(), origin.segmentId);
+    encoder.discard();
     encoder.append(tape, 0, row, origin);
     await test.store.insertNative('events', encoder.columnNames, encoder.finish(), randomUUID());
     expect(await columnsOf('discarded')).toEqual([{ tenant: 'discarded', ...FULL_COLUMNS }, { tenant: 'discarded', ...MINIMAL_COLUMNS }]);

@@ -1,7 +1,7 @@
 import { ACTIONS, EFFECTS, eventLayout, KINDS, OUTCOMES, PRINCIPAL_TYPES, VANTAGES, type EventTape } from '@agent-audit/schemas';
 import {
-  ArrayColumn, BoolColumn, ByteBuffer, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
-  StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Column,
+  ArrayColumn, BlockWriter, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
+  StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Block, type Column,
 } from '../native/index.ts';
 import { timeFlags } from './flags.ts';
 
@@ -106,6 +106,7 @@ const RESOURCE = {
  */
 export class EventBlockEncoder {
   readonly #columns = newColumns();
+  readonly #writer = new BlockWriter();
   readonly columnNames: readonly string[] = Object.keys(this.#columns);
   #rows = 0;
   /** Rows of one tenant in a row: where they begin. */
@@ -156,7 +157,7 @@ export class EventBlockEncoder {
     return (Object.entries(paths) as [Name, string][]).map(([name, path]) => ({ column: this.#columns[name], leaf: layout.leaf(path) }));
   }
 
-  /** Rows appended since the last `finish`. */
+  /** Rows appended since the last `discard`. */
   get rows(): number {
     return this.#rows;
   }
@@ -193,19 +194,17 @@ export class EventBlockEncoder {
   }
 
   /**
-   * The rows so far as one block; the encoder is empty afterwards.
+   * The rows so far as one block, where they are: nothing is copied. To be called once before `discard`.
    *
-   * @param out where the block is put; it must not be used again before the block has been sent
    * @param base by tenant, what is added to the log positions of the rows
+   * @returns valid until `discard`
    */
-  finish(out = new ByteBuffer(0), base: ReadonlyMap<string, number> = new Map()): Buffer {
+  finish(base: ReadonlyMap<string, number> = new Map()): Block {
     this.#runs.forEach(({ tenant, from }, i) => this.#columns.log_index.raise(from, this.#runs[i + 1]?.from ?? this.#rows, base.get(tenant) ?? 0));
-    const block = encodeBlock(this.#columns, this.#rows, out);
-    this.discard();
-    return block;
+    return encodeBlock(this.#columns, this.#rows, this.#writer);
   }
 
-  /** Drops the rows so far. */
+  /** Drops the rows so far; their memory is kept for the next. */
   discard(): void {
     for (const column of Object.values(this.#columns)) column.clear();
     this.#rows = 0;

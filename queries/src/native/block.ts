@@ -1,25 +1,24 @@
-import { ByteBuffer } from './byte-buffer.ts';
+import { BlockWriter, type Block } from './block-writer.ts';
 import type { Column } from './columns.ts';
 
 /**
  * Puts columns together as one block of ClickHouse's Native format (protocol revision 0,
  * as HTTP and files use it): column count, row count, then name, type and data of each.
  *
- * @param out emptied first; the block is its contents until it is used again. The columns may be cleared at once
+ * @param to emptied first; holds what is not in the columns' own memory
+ * @returns parts of `to` and of the columns: neither may be changed before the block has been sent
  */
-export function encodeBlock(columns: Readonly<Record<string, Column>>, rows: number, out = new ByteBuffer(0)): Buffer {
+export function encodeBlock(columns: Readonly<Record<string, Column>>, rows: number, to = new BlockWriter()): Block {
   const named = Object.entries(columns);
-  out.clear();
-  // At once: a block is tens of megabytes, and growing would copy it several times over.
-  out.reserve(named.reduce((size, [name, column]) => size + name.length + column.type.length + 40 + column.size, 20));
-  out.varint(named.length);
-  out.varint(rows);
+  to.clear();
+  to.small.varint(named.length);
+  to.small.varint(rows);
   for (const [name, column] of named) {
-    out.string(name);
-    out.string(column.type);
+    to.small.string(name);
+    to.small.string(column.type);
     if (rows === 0) continue;
-    column.writePrefix(out);
-    column.writeValues(out);
+    column.writePrefix(to.small);
+    column.writeValues(to);
   }
-  return out.view();
+  return to.parts();
 }

@@ -1,5 +1,10 @@
 const SHORT = 48;
 
+/** Memory that other threads can read where it is. */
+export function allocateShared(size: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(size));
+}
+
 /**
  * A byte buffer that grows by doubling and is reused from block to block.
  * Little-endian throughout, as ClickHouse's binary formats are.
@@ -8,8 +13,11 @@ export class ByteBuffer {
   bytes: Buffer;
   length = 0;
 
-  constructor(capacity = 1024) {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
+  readonly #allocate: (size: number) => Buffer;
+
+  constructor(capacity = 1024, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow) {
+    this.#allocate = allocate;
+    this.bytes = allocate(capacity);
   }
 
   /** Makes room for `extra` more bytes; afterwards `bytes[length … length + extra)` may be written. */
@@ -18,7 +26,7 @@ export class ByteBuffer {
     if (needed <= this.bytes.length) return;
     let capacity = Math.max(1024, this.bytes.length * 2);
     while (capacity < needed) capacity *= 2;
-    const grown = Buffer.allocUnsafeSlow(capacity);
+    const grown = this.#allocate(capacity);
     this.bytes.copy(grown, 0, 0, this.length);
     this.bytes = grown;
   }

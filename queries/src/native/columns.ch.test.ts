@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startTestStore, type TestStore } from '../../../test/support/store.ts';
 import {
-  ArrayColumn, BoolColumn, ByteBuffer, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
+  ArrayColumn, BlockWriter, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
   StringColumn, UInt16Column, UInt32Column, UInt64Column, UInt8Column, UuidColumn, type Column,
 } from './index.ts';
 
@@ -182,7 +182,7 @@ describe('LowCardinality', () => {
         const whole = values.map((value) => value.toWellFormed());
         for (const value of whole) text.append(value);
         for (const value of whole) bytes.appendBytes(Buffer.from(value), 0, Buffer.byteLength(value));
-        expect(Buffer.compare(encodeBlock({ v: bytes }, values.length), encodeBlock({ v: text }, values.length))).toBe(0);
+        expect(Buffer.concat(encodeBlock({ v: bytes }, values.length))).toEqual(Buffer.concat(encodeBlock({ v: text }, values.length)));
       }),
       { numRuns: 300 },
     );
@@ -302,7 +302,7 @@ function float64Hex(value: number): string {
 describe('all columns at once', () => {
   it('come back as they went in, from buffers that are used again', async () => {
     const columns = newColumns();
-    const out = new ByteBuffer(0);
+    const out = new BlockWriter();
     await test.store.command(`CREATE TABLE everything (place UInt32, ${Object.entries(columns).map(([name, { type }]) => `${name} ${type}`).join(', ')}) ENGINE = Memory`);
     await fc.assert(
       fc.asyncProperty(fc.array(row, { maxLength: 20 }), async (rows) => {
@@ -327,8 +327,8 @@ describe('all columns at once', () => {
         });
         await test.store.command('TRUNCATE TABLE everything');
         const block = encodeBlock({ place, ...columns }, rows.length, out);
-        for (const column of Object.values(columns)) column.clear();
         await test.store.insertNative('everything', ['place', ...Object.keys(columns)], block, randomUUID());
+        for (const column of Object.values(columns)) column.clear();
         const shown = Object.entries(READ).map(([name, sql]) => `${sql} AS ${name}_shown`);
         const found = await test.store.select(`SELECT ${shown.join(', ')} FROM everything ORDER BY place`, {}, z.record(z.string(), z.string()));
         const expected = rows.map((value) => ({

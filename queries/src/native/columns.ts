@@ -1,4 +1,5 @@
-import { ByteBuffer } from './byte-buffer.ts';
+import type { BlockWriter } from './block-writer.ts';
+import { allocateShared, ByteBuffer } from './byte-buffer.ts';
 
 /**
  * One column of a block in ClickHouse's Native format, written row by row.
@@ -11,20 +12,14 @@ import { ByteBuffer } from './byte-buffer.ts';
 export interface Column {
   /** ClickHouse's name of the type, as it stands in the block's header. */
   readonly type: string;
-  /** How many bytes `writePrefix` and `writeValues` need, or a little more. */
-  readonly size: number;
   writePrefix(to: ByteBuffer): void;
-  writeValues(to: ByteBuffer): void;
+  writeValues(to: BlockWriter): void;
   clear(): void;
 }
 
 export class StringColumn implements Column {
   readonly type = 'String';
-  readonly #buffer = new ByteBuffer();
-
-  get size(): number {
-    return this.#buffer.length;
-  }
+  readonly #buffer = new ByteBuffer(1024, allocateShared);
 
   append(value: string): void {
     if (value === '') this.#buffer.u8(0);
@@ -41,8 +36,8 @@ export class StringColumn implements Column {
     // Plain columns have none.
   }
 
-  writeValues(to: ByteBuffer): void {
-    to.append(this.#buffer.view());
+  writeValues(to: BlockWriter): void {
+    to.refer(this.#buffer.view());
   }
 
   clear(): void {
@@ -50,20 +45,25 @@ export class StringColumn implements Column {
   }
 }
 
+interface WordsOf<Words> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (memory: SharedArrayBuffer): Words;
+}
+
 /** Values of a fixed width, kept in the machine's own words; every platform that Node runs on is little-endian. */
 abstract class FixedColumn<Words extends Uint32Array | Uint16Array | Uint8Array | Float64Array> implements Column {
   abstract readonly type: string;
   protected words: Words;
   protected used = 0;
-  readonly #grow: (capacity: number) => Words;
+  readonly #Words: WordsOf<Words>;
 
-  constructor(grow: (capacity: number) => Words) {
-    this.#grow = grow;
-    this.words = grow(1024);
+  constructor(Words: WordsOf<Words>) {
+    this.#Words = Words;
+    this.words = this.#allocate(1024);
   }
 
-  get size(): number {
-    return this.used * this.words.BYTES_PER_ELEMENT;
+  #allocate(capacity: number): Words {
+    return new this.#Words(new SharedArrayBuffer(capacity * this.#Words.BYTES_PER_ELEMENT));
   }
 
   /** Makes room for `count` more words and hands out the place of the first. */
@@ -71,7 +71,7 @@ abstract class FixedColumn<Words extends Uint32Array | Uint16Array | Uint8Array 
     const at = this.used;
     this.used = at + count;
     if (this.used > this.words.length) {
-      const grown = this.#grow(this.words.length * 2);
+      const grown = this.#allocate(this.words.length * 2);
       grown.set(this.words);
       this.words = grown;
     }
@@ -82,8 +82,8 @@ abstract class FixedColumn<Words extends Uint32Array | Uint16Array | Uint8Array 
     // Plain columns have none.
   }
 
-  writeValues(to: ByteBuffer): void {
-    to.append(new Uint8Array(this.words.buffer, this.words.byteOffset, this.used * this.words.BYTES_PER_ELEMENT));
+  writeValues(to: BlockWriter): void {
+    to.refer(new Uint8Array(this.words.buffer, this.words.byteOffset, this.used * this.words.BYTES_PER_ELEMENT));
   }
 
   clear(): void {
@@ -96,7 +96,7 @@ const WORD = 0x1_0000_0000;
 /** 64-bit values as two words, the lower first: no bigint on the way of a plain number. */
 abstract class Fixed64Column extends FixedColumn<Uint32Array> {
   constructor() {
-    super((capacity) => new Uint32Array(capacity));
+    super(Uint32Array);
   }
 
   protected put(low: number, high: number): void {
@@ -170,7 +170,7 @@ export class UInt32Column extends FixedColumn<Uint32Array> {
   readonly type = 'UInt32';
 
   constructor() {
-    super((capacity) => new Uint32Array(capacity));
+    super(Uint32Array);
   }
 
   append(value: number): void {
@@ -183,7 +183,7 @@ export class UInt16Column extends FixedColumn<Uint16Array> {
   readonly type = 'UInt16';
 
   constructor() {
-    super((capacity) => new Uint16Array(capacity));
+    super(Uint16Array);
   }
 
   append(value: number): void {
@@ -196,7 +196,7 @@ export class UInt8Column extends FixedColumn<Uint8Array> {
   readonly type: string = 'UInt8';
 
   constructor() {
-    super((capacity) => new Uint8Array(capacity));
+    super(Uint8Array);
   }
 
   append(value: number): void {
@@ -209,7 +209,7 @@ export class BoolColumn extends FixedColumn<Uint8Array> {
   readonly type = 'Bool';
 
   constructor() {
-    super((capacity) => new Uint8Array(capacity));
+    super(Uint8Array);
   }
 
   append(value: boolean): void {
@@ -222,7 +222,7 @@ export class Float64Column extends FixedColumn<Float64Array> {
   readonly type = 'Float64';
 
   constructor() {
-    super((capacity) => new Float64Array(capacity));
+    super(Float64Array);
   }
 
   append(value: number): void {
@@ -237,7 +237,7 @@ export class EnumColumn<Name extends string> extends FixedColumn<Uint8Array> {
   readonly #codes: ReadonlyMap<string, number>;
 
   constructor(names: readonly Name[], first = 1) {
-    super((capacity) => new Uint8Array(capacity));
+    super(Uint8Array);
     this.#codes = new Map(names.map((name, i) => [name, first + i]));
     this.type = `Enum8(${names.map((name, i) => `'${name}' = ${first + i}`).join(', ')})`;
   }
@@ -289,10 +289,6 @@ export class NullableColumn<Value> implements Column {
     this.type = `Nullable(${values.type})`;
   }
 
-  get size(): number {
-    return this.#nulls.size + this.#values.size;
-  }
-
   append(value: Value | undefined): void {
     this.#nulls.append(value === undefined ? 1 : 0);
     this.#values.append(value ?? this.#filler);
@@ -302,7 +298,7 @@ export class NullableColumn<Value> implements Column {
     this.#values.writePrefix(to);
   }
 
-  writeValues(to: ByteBuffer): void {
+  writeValues(to: BlockWriter): void {
     this.#nulls.writeValues(to);
     this.#values.writeValues(to);
   }
@@ -321,9 +317,6 @@ const INDEX_WIDTH = { u8: 0, u16: 1, u32: 2 } as const;
 /** Slots for values seen lately. */
 const RECENT = 61;
 
-/** Version, flags and two counts, eight bytes each. */
-const LOW_CARDINALITY_HEAD = 32;
-
 /** LowCardinality(String): the block's distinct values once, then an index a row. */
 export class LowCardinalityColumn implements Column {
   readonly type = 'LowCardinality(String)';
@@ -334,13 +327,8 @@ export class LowCardinalityColumn implements Column {
   #count = 0;
   #lastValue = '';
   #lastPosition = 0;
-  #keyBytes = 1;
   readonly #recentBytes: (Buffer | undefined)[] = Array.from({ length: RECENT }, () => undefined);
   readonly #recentPositions = new Uint32Array(RECENT);
-
-  get size(): number {
-    return LOW_CARDINALITY_HEAD + this.#keyBytes + this.#count * 4;
-  }
 
   append(value: string): void {
     this.#appendPosition(this.#position(value));
@@ -386,7 +374,6 @@ export class LowCardinalityColumn implements Column {
       position = this.#keys.length;
       this.#keys.push(value);
       this.#positions.set(value, position);
-      this.#keyBytes += value.length * 3 + 10;
     }
     this.#lastValue = value;
     this.#lastPosition = position;
@@ -397,7 +384,7 @@ export class LowCardinalityColumn implements Column {
     to.u64(SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS);
   }
 
-  writeValues(to: ByteBuffer): void {
+  writeValues({ small: to }: BlockWriter): void {
     const keys = this.#keys.length;
     const width = keys <= 0x100 ? INDEX_WIDTH.u8 : keys <= 0x1_0000 ? INDEX_WIDTH.u16 : INDEX_WIDTH.u32;
     to.u64(HAS_ADDITIONAL_KEYS | NEEDS_UPDATE_DICTIONARY | width);
@@ -406,8 +393,7 @@ export class LowCardinalityColumn implements Column {
     to.u64(this.#count);
     const rows = this.#rows.subarray(0, this.#count);
     if (width === INDEX_WIDTH.u8) to.append(Uint8Array.from(rows));
-    else if (width === INDEX_WIDTH.u16) for (const row of rows) to.u16(row);
-    else for (const row of rows) to.u32(row);
+    else to.append(new Uint8Array((width === INDEX_WIDTH.u16 ? Uint16Array.from(rows) : rows.slice()).buffer));
   }
 
   clear(): void {
@@ -416,7 +402,6 @@ export class LowCardinalityColumn implements Column {
     this.#count = 0;
     this.#lastValue = '';
     this.#lastPosition = 0;
-    this.#keyBytes = 1;
     this.#recentBytes.fill(undefined);
   }
 }
@@ -433,10 +418,6 @@ export class ArrayColumn<Element extends Column> implements Column {
     this.type = `Array(${elements.type})`;
   }
 
-  get size(): number {
-    return this.#offsets.size + this.#elements.size;
-  }
-
   /** Closes a row of `count` elements and hands out the column to append exactly that many to. */
   append(count: number): Element {
     this.#end += count;
@@ -448,7 +429,7 @@ export class ArrayColumn<Element extends Column> implements Column {
     this.#elements.writePrefix(to);
   }
 
-  writeValues(to: ByteBuffer): void {
+  writeValues(to: BlockWriter): void {
     this.#offsets.writeValues(to);
     if (this.#end > 0) this.#elements.writeValues(to);
   }

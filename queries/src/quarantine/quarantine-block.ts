@@ -1,4 +1,4 @@
-import { DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UuidColumn, type Column } from '../native/index.ts';
+import { DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UuidColumn, type Block, type Column } from '../native/index.ts';
 
 /** A refused event, with all that is needed to look at it and to replay it. */
 export interface QuarantineRow {
@@ -25,7 +25,7 @@ const newColumns = () => ({
 }) satisfies Record<string, Column>;
 
 /** One Native block for the table `quarantine`. */
-export function encodeQuarantine(rows: readonly QuarantineRow[]): { columnNames: string[]; block: Buffer } {
+export function encodeQuarantine(rows: readonly QuarantineRow[]): { columnNames: string[]; block: Block } {
   const to = newColumns();
   for (const row of rows) {
     to.tenant.append(row.tenant);

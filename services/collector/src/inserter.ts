@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
+import { countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { eventIdOf, type KnownIds } from './known-ids.ts';
@@ -54,8 +54,6 @@ export class Inserter {
   #ahead: { readonly segment: Segment; readonly loaded: Promise<number> } | undefined;
   #reading = false;
   readonly #survivors = new EventBlockEncoder();
-  /** Blocks are tens of megabytes; allocating each anew keeps the collector of garbage busy. */
-  readonly #block = new ByteBuffer(0);
 
   constructor(options: InserterOptions) {
     this.#options = options;
@@ -127,6 +125,7 @@ export class Inserter {
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    this.#survivors.discard();
     await this.#askPositions(segment);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
     // Beside the next insert; a file that stays is known by its ids at the next start.
@@ -196,7 +195,7 @@ export class Inserter {
     if (encoder.rows === 0) return before;
     await this.#askPositions(segment);
     const expected = before + encoder.rows;
-    const block = encoder.finish(this.#block, sizes);
+    const block = encoder.finish(sizes);
     await this.#retrying(segment, async (attempt) => {
       if (attempt > 0 && (await this.#count(segment)) >= expected) return;
       for (let lie = 0; ; lie++) {

@@ -980,7 +980,8 @@ describe('at random moments', () => {
     const clock = monthly();
     let last: Started | undefined;
     let quarantines = 0;
-    for (let life = 0; life < 6; life++) {
+    // On a busy machine little is acknowledged before a life is over: then there are more.
+    for (let life = 0; life < 6 || oracle.acknowledged <= 100; life++) {
       let dead = false;
       let trouble = true;
       const underWay = new Set<Promise<void>>();
@@ -1036,7 +1037,6 @@ describe('at random moments', () => {
     }
     await finish(last as Started);
     const rows = await Promise.all(tenants.map(async (tenant) => (await stored(tenant)).map((row) => ({ ...row, tenant }))));
-    expect(oracle.acknowledged).toBeGreaterThan(100);
     expect(oracle.check(rows.flat().map(({ tenant, raw }) => ({ id: nameOf(tenant, raw), raw })))).toEqual({ lost: [], repeated: [], altered: [], invented: [] });
     for (const ofTenant of rows) {
       expect(ofTenant.map((row) => row.log_index)).toEqual(ofTenant.map((_, i) => i));
