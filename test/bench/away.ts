@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Store } from '@agent-audit/queries';
-import { z } from 'zod';
-import { BATCH, ndjsonBodies, Pace, percentile, postAll } from './posting.ts';
+import { Counter, highestRate } from './highest-rate.ts';
+import { BATCH, Pace, percentile } from './posting.ts';
 import { runService } from './run-service.ts';
 import { SwitchedProxy } from './switched-proxy.ts';
 
@@ -30,15 +29,11 @@ const STEADY_S = 60;
 export async function benchAway(minutes: number): Promise<AwayResult> {
   const proxy = new SwitchedProxy();
   const service = await runService((url) => proxy.start(url));
-  const store = new Store({ url: service.engine.url, username: service.engine.username, password: service.engine.password, database: service.database });
-  const stored = async (): Promise<number> => (await store.select('SELECT toUInt32(count()) AS n FROM events', {}, z.object({ n: z.number() })))[0]?.n ?? 0;
+  const counter = new Counter(service);
   const pace = new Pace(service.url, service.key, 'pace');
   const rss = new RssMeter(service.pid as number);
   try {
-    await postAll(service.url, service.key, ndjsonBodies('warm', 100_000));
-    const events = 300_000;
-    const max = events / (await postAll(service.url, service.key, ndjsonBodies('full', events)));
-    while ((await stored()) < 400_000) await sleep(50);
+    const { rate: max, events } = await highestRate(service, counter);
     let over = false;
     const pacing = pace.run(max / 2, () => over);
     await rss.for(STEADY_S);
@@ -47,24 +42,24 @@ export async function benchAway(minutes: number): Promise<AwayResult> {
     proxy.close();
     await rss.for(minutes * 60);
     const p99 = percentile(pace.latenciesMs.slice(before), 0.99);
-    const backlog = pace.acknowledged + 400_000 - (await stored());
+    const backlog = pace.acknowledged + events - (await counter.stored());
     proxy.open();
     const begin = performance.now();
-    const storedBefore = await stored();
+    const storedBefore = await counter.stored();
     // Until what is stored is no more than two seconds behind what is acknowledged.
-    while (pace.acknowledged + 400_000 - (await stored()) > max) {
+    while (pace.acknowledged + events - (await counter.stored()) > max) {
       await rss.for(1);
       if (performance.now() - begin > minutes * 60_000 * 3 + 60_000) break;
     }
     const drainSeconds = (performance.now() - begin) / 1000;
-    const drained = (await stored()) - storedBefore;
+    const drained = (await counter.stored()) - storedBefore;
     over = true;
     await pacing;
-    for (let last = -1, now = await stored(); now !== last && now < pace.acknowledged + 400_000; now = await stored()) {
+    for (let last = -1, now = await counter.stored(); now !== last && now < pace.acknowledged + events; now = await counter.stored()) {
       last = now;
       await sleep(2_000);
     }
-    if ((await stored()) !== pace.acknowledged + 400_000) throw new Error(`${await stored()} events are stored of ${pace.acknowledged + 400_000} that were acknowledged`);
+    if ((await counter.stored()) !== pace.acknowledged + events) throw new Error(`${await counter.stored()} events are stored of ${pace.acknowledged + events} that were acknowledged`);
     return {
       minutes_away: minutes, max_events_per_second: Math.round(max), events_per_second: Math.round(max / 2), sent: pace.sent,
       refused_requests: (pace.sent - pace.acknowledged) / BATCH, rss_steady_mib: steady, rss_max_mib: rss.max(), rss_ratio: Number((rss.max() / steady).toFixed(2)),
@@ -72,7 +67,7 @@ export async function benchAway(minutes: number): Promise<AwayResult> {
     };
   } finally {
     pace.close();
-    await store.close();
+    await counter.close();
     await service.stop();
     await proxy.stop();
   }

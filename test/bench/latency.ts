@@ -1,24 +1,31 @@
-import { open, rm } from 'node:fs/promises';
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { startBareHono } from './bare-hono.ts';
+import { Counter, highestRate } from './highest-rate.ts';
 import { lifelikeEvent } from './lifelike.ts';
-import { BATCH, ndjsonBodies, Pace, percentile, post, postAll } from './posting.ts';
+import { BATCH, ndjsonBodies, Pace, percentile, post } from './posting.ts';
 import { runService, type BenchService } from './run-service.ts';
 
 export interface LatencyResult {
   readonly max_events_per_second: number;
   /** At half of that. */
   readonly acknowledged_ms: { readonly p50: number; readonly p99: number };
-  /** One write and fdatasync of a body, alone, in the same folder as the segments. */
-  readonly fdatasync_ms: { readonly p50: number; readonly p99: number };
-  readonly p99_to_fdatasync: number;
+  /** One write and fdatasync of as many bytes as a body has, on the same disk, before the load. */
+  readonly fdatasync_quiet_ms: { readonly p50: number; readonly p99: number };
+  /** The same beside the load: what nothing that syncs can do better than. */
+  readonly fdatasync_beside_ms: { readonly p50: number; readonly p99: number };
+  readonly p99_to_fdatasync_quiet_p50: number;
+  readonly p99_to_fdatasync_beside_p99: number;
   /** From the acknowledgement of an event until it is in its agent's timeline, at that load. */
   readonly visible_ms: { readonly p50: number; readonly p99: number; readonly probes: number };
 }
 
 const SECONDS = 30;
+const QUIET_MS = 3_000;
+const SYNC_EVERY_MS = 50;
 /** Looking costs as much as recording thousands of events; more of it would measure itself. */
 const PROBE_EVERY_MS = 500;
 const LOOK_EVERY_MS = 100;
@@ -27,45 +34,53 @@ const VISIBLE_MS_MAX = 30_000;
 /** How long an acknowledgement takes at half of the highest rate, and how long until the event can be seen. */
 export async function benchLatency(): Promise<LatencyResult> {
   const service = await runService();
+  const counter = new Counter(service);
   const pace = new Pace(service.url, service.key, 'pace');
   try {
-    await postAll(service.url, service.key, ndjsonBodies('warm', 100_000));
-    const events = 300_000;
-    const max = events / (await postAll(service.url, service.key, ndjsonBodies('full', events)));
+    const { rate: max } = await highestRate(service, counter);
     await sleep(2_000);
-    const fdatasync = await measureFdatasync(join(service.dir, 'bench-fdatasync'));
+    const alone = new FdatasyncMeter(service.dir);
+    await sleep(QUIET_MS);
+    const quiet = await alone.end();
+    const beside = new FdatasyncMeter(service.dir);
     const end = performance.now() + SECONDS * 1_000;
     const over = (): boolean => performance.now() > end;
     const [, visible] = await Promise.all([pace.run(max / 2, over), probe(service, over)]);
+    const loaded = await beside.end();
     if (pace.refusals.size > 0) throw new Error(`refused: ${JSON.stringify([...pace.refusals])}`);
     const p99 = percentile(pace.latenciesMs, 0.99);
     return {
       max_events_per_second: Math.round(max),
       acknowledged_ms: { p50: round(percentile(pace.latenciesMs, 0.5)), p99: round(p99) },
-      fdatasync_ms: { p50: round(percentile(fdatasync, 0.5)), p99: round(percentile(fdatasync, 0.99)) },
-      p99_to_fdatasync: round(p99 / percentile(fdatasync, 0.5)),
+      fdatasync_quiet_ms: { p50: round(percentile(quiet, 0.5)), p99: round(percentile(quiet, 0.99)) },
+      fdatasync_beside_ms: { p50: round(percentile(loaded, 0.5)), p99: round(percentile(loaded, 0.99)) },
+      p99_to_fdatasync_quiet_p50: round(p99 / percentile(quiet, 0.5)),
+      p99_to_fdatasync_beside_p99: round(p99 / percentile(loaded, 0.99)),
       visible_ms: { p50: round(percentile(visible, 0.5)), p99: round(percentile(visible, 0.99)), probes: visible.length },
     };
   } finally {
     pace.close();
+    await counter.close();
     await service.stop();
   }
 }
 
-/** Appends bodies to a file, each with a sync, as one alone would. @returns milliseconds of each */
-async function measureFdatasync(path: string): Promise<number[]> {
-  const bytes = ndjsonBodies('sync', BATCH)[0] as Buffer;
-  const file = await open(path, 'wx');
-  const times: number[] = [];
-  for (let i = 0; i < 300; i++) {
-    const begin = performance.now();
-    await file.write(bytes, 0, bytes.length, i * bytes.length);
-    await file.datasync();
-    times.push(performance.now() - begin);
+/** A thread that writes and syncs as many bytes as a body has, now and again. */
+class FdatasyncMeter {
+  readonly #worker: Worker;
+  readonly #times: Promise<number[]>;
+
+  constructor(folder: string) {
+    const bytes = (ndjsonBodies('sync', BATCH)[0] as Buffer).length;
+    this.#worker = new Worker(new URL('./fdatasync-worker.ts', import.meta.url), { workerData: { path: join(folder, 'bench-fdatasync'), bytes, everyMs: SYNC_EVERY_MS } });
+    this.#times = once(this.#worker, 'message').then(([times]) => times as number[]);
   }
-  await file.close();
-  await rm(path);
-  return times;
+
+  /** @returns milliseconds of each */
+  end(): Promise<number[]> {
+    this.#worker.postMessage('end');
+    return this.#times;
+  }
 }
 
 /** Single events of agents of their own, looked for as soon as they are acknowledged. */

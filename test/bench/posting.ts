@@ -4,8 +4,8 @@ import { lifelikeEvent } from './lifelike.ts';
 
 /** Events to a body. */
 export const BATCH = 500;
-/** Many enough that the service is never without work. */
-const CONNECTIONS = 192;
+/** Enough that the service is never without work: more only means that bodies lie half read beside each other. */
+const CONNECTIONS = 16;
 
 /** Bodies of NDJSON with events of one run, the same for the same numbers. @param first number of the first event */
 export function ndjsonBodies(run: string, events: number, firstEvent = 0): Buffer[] {

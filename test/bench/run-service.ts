@@ -38,7 +38,7 @@ export async function runService(by: (engineUrl: string) => Promise<string> = as
       AGENT_AUDIT_CLICKHOUSE_DATABASE: database,
     },
     // As `npm start` does.
-    execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? ['--max-semi-space-size=32'],
+    execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? ['--max-semi-space-size=8'],
     stdio: ['ignore', process.env['BENCH_STDOUT'] === undefined ? 'ignore' : 'inherit', 'pipe', 'ipc'],
   });
   let said = '';
