@@ -10,6 +10,7 @@ export interface IngestResult {
   readonly events: number;
   readonly event_bytes: number;
   /** Medians over the rounds. */
+  readonly acknowledged_to_client_insert: number;
   readonly stored_to_client_insert: number;
   readonly stored_to_bare_insert: number;
   readonly rounds: readonly Round[];
@@ -77,6 +78,7 @@ export async function benchIngest(events: number, rounds: number): Promise<Inges
     const ratio = (of: (round: Round) => number): number => Number(median(results.map(of)).toFixed(2));
     return {
       events, event_bytes: Buffer.byteLength(lifelikeEvent('r1', 0, Date.now())),
+      acknowledged_to_client_insert: ratio((r) => r.acknowledged / r.client_insert),
       stored_to_client_insert: ratio((r) => r.stored / r.client_insert), stored_to_bare_insert: ratio((r) => r.stored / r.bare_insert), rounds: results,
     };
   } finally {

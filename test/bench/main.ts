@@ -30,6 +30,7 @@ if (values.only === undefined || values.only === 'ingest') {
       'stored/s': stored,
       'client.insert/s': client,
       'bare INSERT/s': bare,
+      'acknowledged : client': Number((acknowledged / client).toFixed(2)),
       'stored : client': Number((stored / client).toFixed(2)),
       'stored : bare': Number((stored / bare).toFixed(2)),
       'CPU us/event: service': ours.service,
@@ -38,7 +39,7 @@ if (values.only === undefined || values.only === 'ingest') {
       'CPU us/row, bare: engine': theirs.engine,
     })),
   );
-  console.log(`medians: ${result.stored_to_client_insert} x client.insert, ${result.stored_to_bare_insert} x a bare INSERT`);
+  console.log(`medians: ${result.acknowledged_to_client_insert} x client.insert until acknowledged, ${result.stored_to_client_insert} x until it can be queried, which is ${result.stored_to_bare_insert} x a bare INSERT`);
 }
 
 if (values.only === undefined || values.only === 'timeline') {

@@ -13,7 +13,7 @@ import { failure, TestDisk } from '../../../../test/support/disk.ts';
 import { toolCall } from '../../../../test/support/events.ts';
 import { Oracle } from '../../../../test/support/oracle.ts';
 import { Random } from '../../../../test/support/random.ts';
-import { until } from '../../../../test/support/until.ts';
+import { inTime, until } from '../../../../test/support/until.ts';
 import { NotRecorded } from '../not-recorded.ts';
 import { checksumSeed, HEADER_BYTES, segmentHeader, writeRecord } from './format.ts';
 import { Journal, type LeftSegment, type SegmentFile } from './journal.ts';
@@ -112,6 +112,27 @@ describe('appending', () => {
     await journal.seal(second);
     await journal.close();
     expect(ids((await reopened()).segments)).toEqual([['a', 'b'], ['c']]);
+  });
+
+  it('seals a segment while others keep the disk busy', async () => {
+    const { journal, disk } = await start();
+    const [first, second] = [journal.begin(), journal.begin()];
+    await append(journal, first);
+    const appended: Promise<unknown>[] = [];
+    let busy = true;
+    // Whenever something is written, something waits already.
+    disk.before = (operation) => {
+      if (busy && operation === 'write') appended.push(append(journal, second));
+    };
+    appended.push(append(journal, second));
+    appended.push(append(journal, first));
+    try {
+      await inTime(journal.seal(first), 'the first segment', 5_000);
+    } finally {
+      busy = false;
+    }
+    await Promise.all(appended);
+    await journal.close();
   });
 
   it('again as soon as one is acknowledged is written too', async () => {

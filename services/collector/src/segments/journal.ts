@@ -48,13 +48,15 @@ interface OpenFile extends SegmentFile {
   broken: boolean;
   made: boolean;
   handle: Promise<DiskFile>;
+  /** Settles with the last of what was appended. */
+  written: Promise<void>;
 }
 
 /** What goes to disk, and is synced, together. */
 interface Group {
   readonly file: OpenFile;
   readonly bytes: ByteBuffer;
-  readonly waiters: { resolve: () => void; reject: (error: Error) => void }[];
+  readonly synced: PromiseWithResolvers<void>;
 }
 
 const SUFFIX = '.segment';
@@ -80,7 +82,6 @@ export class Journal {
   #spare: OpenFile | undefined;
   #groups: Group[] = [];
   #flushing: Promise<void> | undefined;
-  #writing: OpenFile | undefined;
   readonly #idleBuffers: ByteBuffer[] = [];
   #unsynced = 0;
   #bytes = 0;
@@ -175,24 +176,30 @@ export class Journal {
     const file = to as OpenFile;
     let group = this.#groups.at(-1);
     if (group === undefined || group.file !== file) {
-      group = { file, bytes: this.#idleBuffers.pop() ?? new ByteBuffer(1 << 20), waiters: [] };
+      group = { file, bytes: this.#idleBuffers.pop() ?? new ByteBuffer(1 << 20), synced: Promise.withResolvers() };
+      file.written = group.synced.promise;
       this.#groups.push(group);
     }
     const before = group.bytes.length;
     write(group.bytes);
     this.#unsynced += group.bytes.length - before;
-    const { waiters } = group;
-    const synced = new Promise<void>((resolve, reject) => waiters.push({ resolve, reject }));
     this.#flushing ??= this.#flush();
-    return synced;
+    return group.synced.promise;
   }
 
   /** Resolves when all that was appended to a segment is on disk, or has failed, and its file is closed. */
   async seal(segment: SegmentFile): Promise<void> {
-    while (this.#groups.some((group) => group.file === segment) || this.#writing === segment) await this.#flushing;
-    await (segment as OpenFile).handle.then((handle) => handle.close()).catch(() => {
-      // It was never made, or is gone already; whoever appended to it knows.
-    });
+    const { written, handle } = segment as OpenFile;
+    try {
+      await written;
+    } catch {
+      // Whoever appended to it knows.
+    }
+    try {
+      await (await handle).close();
+    } catch {
+      // It was never made, or is gone already.
+    }
   }
 
   /** What is in a segment. @throws Error when the file cannot be read, or is not what was synced */
@@ -224,16 +231,13 @@ export class Journal {
     // What arrives in the same turn of the event loop shares a sync.
     await new Promise((resolve) => setImmediate(resolve));
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
-      this.#writing = group.file;
       try {
         await this.#write(group);
-        for (const { resolve } of group.waiters) resolve();
+        group.synced.resolve();
       } catch (error) {
         group.file.broken = true;
-        const refusal = new NotRecorded('the disk does not take the events', { cause: error });
-        for (const { reject } of group.waiters) reject(refusal);
+        group.synced.reject(new NotRecorded('the disk does not take the events', { cause: error }));
       }
-      this.#writing = undefined;
       this.#unsynced -= group.bytes.length;
       group.bytes.clear();
       if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(group.bytes);
@@ -297,7 +301,7 @@ export class Journal {
     const id = randomUUIDv7();
     const path = join(this.#options.folder, `${String(this.#nextNumber++).padStart(12, '0')}-${id}${SUFFIX}`);
     const handle = this.#make(path, segmentHeader(id));
-    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, damaged: false, handle };
+    const file: OpenFile = { id, seed: checksumSeed(id), path, length: HEADER_BYTES, broken: false, made: false, damaged: false, handle, written: Promise.resolve() };
     handle.then(
       () => {
         file.made = true;
