@@ -24,7 +24,7 @@ export * from './quarantine/find-quarantined.ts';
 export * from './quarantine/list-quarantine.ts';
 export * from './quarantine/quarantine-block.ts';
 export * from './quarantine/quarantined-ids.ts';
-export * from './segments/put-segment.ts';
+export * from './segments/put-segments.ts';
 export * from './segments/running-inserts.ts';
 export * from './segments/segment-ids.ts';
 export * from './segments/segments-of-others.ts';

@@ -33,7 +33,7 @@ function tables(): { dir: string; logBytes: number; parts: Set<string> }[] {
 
 /** Until the engine answers inserts again. */
 async function ready(service: ServiceProcess): Promise<void> {
-  await until(async () => (await service.send('/readyz')).status, (status) => status === 200, 20_000);
+  await until(async () => (await service.send('/readyz')).json(), (state) => (state as { store: string }).store === 'answers', 20_000);
   expect((await service.post(JSON.stringify(toolCall()))).status).toBe(202);
 }
 
@@ -80,7 +80,7 @@ test('an event that is acknowledged after a kill between token and part is in th
     const eventId = `between-${attempt}`;
     const answer = await killAfterToken(service, eventId);
     if (answer === undefined) continue;
-    await until(async () => (await service.send('/readyz')).status, (status) => status === 200, 20_000);
+    await until(async () => (await service.send('/readyz')).json(), (state) => (state as { store: string }).store === 'answers', 20_000);
     // To refuse is allowed; to acknowledge and lose is not.
     if (answer.status === 202) expect((await service.get(`/v1/events/${eventId}`)).status).toBe(200);
     return;

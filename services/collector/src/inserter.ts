@@ -20,8 +20,8 @@ export interface InserterOptions {
   readonly known: KnownIds;
   /** Whether the ids of an untested segment may be tested now. */
   readonly mayTest: () => boolean;
-  /** Called after rows of a segment are in the store; never rejects. */
-  readonly onStored: (segment: Segment) => Promise<void>;
+  /** Called after rows of segments are in the store; never rejects. */
+  readonly onStored: (segments: readonly Segment[]) => Promise<void>;
   /** For segments that are read again: one is read while the one before is inserted. */
   readonly takeEncoder: () => EventBlockEncoder;
   readonly giveEncoder: (encoder: EventBlockEncoder) => void;
@@ -48,9 +48,11 @@ export class Inserter {
   readonly #queue: Segment[] = [];
   #running: Promise<void> | undefined;
   #failing = false;
+  #stuck = 0;
   #stopping = false;
-  /** What is done about segments that are stored. */
-  #tidying: Promise<void> = Promise.resolve();
+  /** Stored, and still on disk. */
+  readonly #untidy: { readonly segment: Segment; readonly rows: number }[] = [];
+  #tidying: Promise<void> | undefined;
   #ahead: { readonly segment: Segment; readonly loaded: Promise<number> } | undefined;
   #reading = false;
   readonly #survivors = new EventBlockEncoder();
@@ -67,6 +69,11 @@ export class Inserter {
   /** ClickHouse did not take the last insert. */
   get failing(): boolean {
     return this.#failing;
+  }
+
+  /** Segments that were put aside. */
+  get stuck(): number {
+    return this.#stuck;
   }
 
   /** The ids of a segment are being tested. */
@@ -107,6 +114,7 @@ export class Inserter {
       } catch (error) {
         if (error instanceof Stopped) return;
         this.#survivors.discard();
+        this.#stuck++;
         this.#options.telemetry.segmentStuck();
         this.#options.log.error({ err: error, segment_id: segment.file.id, events: segment.events }, 'a segment cannot be stored; it stays on disk and is tried again at the next start');
       }
@@ -116,7 +124,7 @@ export class Inserter {
   }
 
   async #storeSegment(segment: Segment): Promise<void> {
-    const { journal, log, clock, telemetry } = this.#options;
+    const { clock, telemetry } = this.#options;
     const begin = clock.nowMs();
     let stored = await this.#load(segment);
     this.#readAhead();
@@ -128,11 +136,25 @@ export class Inserter {
     this.#survivors.discard();
     await this.#askPositions(segment);
     telemetry.stored((clock.nowMs() - begin) / 1000, stored);
-    // Beside the next insert; a file that stays is known by its ids at the next start.
-    const told = this.#tidying.then(() => (stored > 0 ? this.#options.onStored(segment) : undefined));
-    this.#tidying = told.then(() => journal.remove(segment.file)).catch((error: unknown) => {
-      log.warn({ err: error, segment_id: segment.file.id }, 'a segment that is stored could not be removed; it is looked through at the next start');
-    });
+    this.#untidy.push({ segment, rows: stored });
+    this.#tidying ??= this.#tidy();
+  }
+
+  /** Beside the next insert, as many as there are at once. A file that stays is known by its ids at the next start. */
+  async #tidy(): Promise<void> {
+    const { journal, log, onStored } = this.#options;
+    for (let some = this.#untidy.splice(0); some.length > 0; some = this.#untidy.splice(0)) {
+      const segments = some.filter(({ rows }) => rows > 0).map(({ segment }) => segment);
+      if (segments.length > 0) await onStored(segments);
+      for (const { segment } of some) {
+        try {
+          await journal.remove(segment.file);
+        } catch (error) {
+          log.warn({ err: error, segment_id: segment.file.id }, 'a segment that is stored could not be removed; it is looked through at the next start');
+        }
+      }
+    }
+    this.#tidying = undefined;
   }
 
   /**

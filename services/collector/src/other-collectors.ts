@@ -1,4 +1,4 @@
-import { markCopies, putSegment, segmentIds, SEGMENTS_PAGE, segmentsOfOthers, serverClock, type Store, type StoredSegment } from '@agent-audit/queries';
+import { markCopies, PUT_SEGMENTS, putSegments, segmentIds, SEGMENTS_PAGE, segmentsOfOthers, serverClock, type Store, type StoredSegment } from '@agent-audit/queries';
 import type { Clock, Log } from '@agent-audit/shared';
 import type { KnownIds } from './known-ids.ts';
 import type { Segment } from './segment.ts';
@@ -52,13 +52,14 @@ export class OtherCollectors {
     this.#timer = setTimeout(() => void this.#listenOnce(false).then(() => this.#stopped || this.listen()), EVERY_MS);
   }
 
-  /** Tells others of a segment that was stored here, and looks what they stored meanwhile. Never rejects. */
-  async stored({ file, firstReceivedAtMicros, lastReceivedAtMicros }: Segment): Promise<void> {
+  /** Tells others of segments that were stored here, and looks what they stored meanwhile. Never rejects. */
+  async stored(segments: readonly Segment[]): Promise<void> {
     const { store, collectorId, log } = this.#options;
+    const put = segments.map(({ file, firstReceivedAtMicros, lastReceivedAtMicros }) => ({ id: file.id, firstUs: firstReceivedAtMicros, lastUs: lastReceivedAtMicros }));
     try {
-      await putSegment(store, collectorId, file.id, firstReceivedAtMicros, lastReceivedAtMicros);
+      for (let i = 0; i < put.length; i += PUT_SEGMENTS) await putSegments(store, collectorId, put.slice(i, i + PUT_SEGMENTS));
     } catch (error) {
-      log.warn({ err: error, segment_id: file.id }, 'other collectors could not be told of a segment');
+      log.warn({ err: error, segments: put.length }, 'other collectors could not be told of segments');
     }
     if (this.#suspects.size > 0) await this.#listenOnce(true);
   }
@@ -69,7 +70,7 @@ export class OtherCollectors {
     await this.#listening;
   }
 
-  /** @param settled one more segment of our own is stored */
+  /** @param settled more segments of our own are stored */
   #listenOnce(settled: boolean): Promise<void> {
     return (this.#listening ??= this.#hear(settled)
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'could not hear of other collectors; trying again'))

@@ -573,7 +573,7 @@ describe('while ClickHouse is away', () => {
       clock.month++;
       expect(await record(tenant, batch, { refused: [refusedOf(`{${clock.month}}`)] })).toMatchObject({ duplicates: 0 });
     }
-    expect(recorder.state).toEqual({ refusing: undefined, waiting: 6 });
+    expect(recorder.state).toEqual({ refusing: undefined, waiting: 6, stuck: 0 });
     expect((await segments(folder)).length).toBeGreaterThanOrEqual(7);
     back();
     await until(() => recorder.state.waiting, (waiting) => waiting === 0, 30_000);

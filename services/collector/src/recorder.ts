@@ -20,6 +20,8 @@ export interface RecorderState {
   readonly refusing: string | undefined;
   /** Sealed segments that are not in ClickHouse yet. */
   readonly waiting: number;
+  /** Segments that ClickHouse refuses for what is in them; they wait for the next start. */
+  readonly stuck: number;
 }
 
 const SEGMENT_ROWS = 64_000;
@@ -93,7 +95,7 @@ export class Recorder implements EventSink {
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
     await this.#others.start();
-    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segment) => this.#others.stored(segment), known: this.#known, takeEncoder: () => this.#takeEncoder(), giveEncoder: (encoder) => this.#giveEncoder(encoder), mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
+    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segments) => this.#others.stored(segments), known: this.#known, takeEncoder: () => this.#takeEncoder(), giveEncoder: (encoder) => this.#giveEncoder(encoder), mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
     for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#learning = this.#learn();
@@ -117,7 +119,7 @@ export class Recorder implements EventSink {
     } catch (error) {
       refusing = (error as Error).message;
     }
-    return { refusing, waiting: this.#inserter.queue.length };
+    return { refusing, waiting: this.#inserter.queue.length, stuck: this.#inserter.stuck };
   }
 
   /**

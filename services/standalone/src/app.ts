@@ -29,11 +29,15 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   app.get('/healthz', (c) => c.json({ status: 'alive' }));
   app.get('/readyz', async (c) => {
     const answers = await deps.store.ping();
-    const { refusing, waiting } = deps.recorder.state;
-    const ready = answers && refusing === undefined;
+    const { refusing, waiting, stuck } = deps.recorder.state;
+    const whole = answers && stuck === 0;
+    // Ready is who can take events in. Without its store it still can, and must not lose its senders to a load balancer.
     return c.json(
-      { status: ready ? 'ready' : 'not ready', store: answers ? 'answers' : 'does not answer', intake: refusing ?? 'open', segments_waiting: waiting },
-      ready ? 200 : 503,
+      {
+        status: refusing === undefined ? (whole ? 'ready' : 'degraded') : 'not ready',
+        intake: refusing ?? 'open', store: answers ? 'answers' : 'does not answer', segments_waiting: waiting, segments_stuck: stuck,
+      },
+      refusing === undefined ? 200 : 503,
     );
   });
   app.get('/metrics', requireScope(deps.keys, 'events:read'), async (c) => {

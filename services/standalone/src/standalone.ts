@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
 import { KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
-import { migrate, Store, type StoreOptions } from '@agent-audit/queries';
+import { migrate, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { createApp } from './app.ts';
+import { holdDataFolder } from './data-folder.ts';
 
 export interface Standalone {
   /** Where the API listens. */
@@ -33,11 +34,12 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
   };
   try {
     const dataDir = resolve(config.DATA_DIR);
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    const giveBack = await holdDataFolder(dataDir);
+    closing.push(async () => giveBack());
     const clock = systemClock;
     const telemetry = createTelemetry();
     const { options, enginePid } = await findStore(config, dataDir, log, closing);
-    for (const name of await migrate(options)) log.info({ migration: name }, 'brought the database up to date');
+    for (const name of await whenThere(options.url, clock, log, () => migrate(options))) log.info({ migration: name }, 'brought the database up to date');
     const store = new Store(options);
     closing.push(() => store.close());
     const keys = new KeyRing(store, clock, log, { eventsPerSecond: config.RATE_EVENTS_PER_SECOND, requestsPerSecond: config.RATE_REQUESTS_PER_SECOND });
@@ -65,6 +67,19 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** A server may be started after those who need it, and be away for a while: keys are in it, so nothing can be taken in before. */
+async function whenThere<T>(url: string, clock: Clock, log: Log, run: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof StoreError) || !error.passing) throw error;
+      if (attempt % 30 === 0) log.warn({ err: error, url }, 'ClickHouse does not answer; waiting for it');
+      await clock.sleep(1_000);
+    }
   }
 }
 
