@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { actionOf, outcomeOf } from './cloudtrail-action.ts';
 import { resourcesOf } from './cloudtrail-resources.ts';
-import { cloudTrailRecords, cloudTrailToEvent } from './cloudtrail.ts';
+import { cloudTrailToEvent } from './cloudtrail.ts';
 import type { AuditEvent } from './event.ts';
 
 const lines = readFileSync(new URL('../fixtures/cloudtrail/records.ndjson', import.meta.url), 'utf8').trim().split('\n');
@@ -100,12 +100,6 @@ describe('cloudTrailToEvent', () => {
     }));
     const long = { ...base, errorCode: `\ud800${'x'.repeat(300)}`, errorMessage: `${'x'.repeat(16_383)}😀`, sourceIPAddress: '\udc00', userIdentity: { arn: '😀'.repeat(600) } };
     expect(map(long).outcome.message).toHaveLength(16_384);
-  });
-
-  it('finds the records of a file', () => {
-    expect(cloudTrailRecords({ Records: [1, 2] })).toEqual([1, 2]);
-    expect(cloudTrailRecords([3])).toEqual([3]);
-    expect(cloudTrailRecords({ eventID: 'x' })).toEqual([{ eventID: 'x' }]);
   });
 });
 

@@ -133,10 +133,3 @@ export function cloudTrailToEvent(record: unknown): ValidationResult {
   };
   return validateEvent(event, { mayHoldLoneSurrogates: true });
 }
-
-/** The records in a CloudTrail log file (`{"Records": [...]}`), a plain array, or a single record. */
-export function cloudTrailRecords(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  if (isObject(value) && Array.isArray(value['Records'])) return value['Records'];
-  return [value];
-}

@@ -47,6 +47,15 @@ test('in another form the same records are the same events', async () => {
   for (const [body, options] of Object.values(forms)) expect((await load(tenant, body, options)).json()).toEqual({ accepted: 0, duplicates: records.length, rejected: [] });
 });
 
+test('numbers keep their digits, also those that JavaScript cannot hold', async () => {
+  const tenant = await service.newTenant();
+  const [first] = records;
+  const record = JSON.stringify({ ...first, requestParameters: { id: 'ID', ratio: 'RATIO', size: 7 } }).replace('"ID"', '9223372036854775807').replace('"RATIO"', '0.12345678901234567890');
+  expect((await load(tenant, record)).json()).toMatchObject({ accepted: 1 });
+  const { text } = await tenant.get(`/v1/events/${first?.['eventID'] as string}`);
+  expect(text).toContain('"arguments":{"id":9223372036854775807,"ratio":0.12345678901234567890,"size":7}');
+});
+
 test('each event holds its whole record, and the timeline of a principal is in order', async () => {
   const tenant = await service.newTenant();
   await load(tenant, file);
