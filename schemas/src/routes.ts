@@ -45,6 +45,10 @@ const INGESTED: Readonly<Record<number, Answer>> = {
   202: { description: 'At least one event was accepted, and is durable.', schema: 'IngestAnswer' },
   422: { description: 'Every event was rejected; they are in quarantine.', schema: 'IngestAnswer' },
 };
+const PREFER: Parameter = {
+  name: 'Prefer', in: 'header', required: false, schema: { type: 'string', examples: ['wait=5'] },
+  description: '`wait=N` (RFC 7240): answer when the events can be found, after N seconds at the latest. They are durable either way.',
+};
 const ANY_OBJECT: JsonSchema = { type: 'object' };
 
 export const ROUTES: readonly Route[] = [
@@ -58,7 +62,7 @@ export const ROUTES: readonly Route[] = [
       [CLOUDEVENT_TYPE]: ANY_OBJECT,
       [CLOUDEVENT_BATCH_TYPE]: { type: 'array', items: ANY_OBJECT },
     },
-    answers: INGESTED, problems: [413, 415],
+    parameters: [PREFER], answers: INGESTED, problems: [413, 415],
   },
   {
     method: 'post', path: '/v1/import/cloudtrail', operationId: 'importCloudTrail', tag: 'Recording', scope: 'events:write',
@@ -68,7 +72,7 @@ export const ROUTES: readonly Route[] = [
       'application/json': { oneOf: [ANY_OBJECT, { type: 'array', items: ANY_OBJECT }] },
       'application/x-ndjson': { type: 'string', description: 'One record a line.' },
     },
-    answers: INGESTED, problems: [413, 415],
+    parameters: [PREFER], answers: INGESTED, problems: [413, 415],
   },
   {
     method: 'get', path: '/v1/agents/{agent_id}/timeline', operationId: 'getAgentTimeline', tag: 'Reconstructing', scope: 'events:read',
