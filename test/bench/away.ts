@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, highestRate } from './highest-rate.ts';
 import { BATCH, Pace, percentile } from './posting.ts';
-import { runService } from './run-service.ts';
+import { runService, type BenchService } from './run-service.ts';
 import { SwitchedProxy } from './switched-proxy.ts';
 
 export interface AwayResult {
@@ -16,6 +16,9 @@ export interface AwayResult {
   /** The highest from the outage to the end of the backlog. */
   readonly rss_max_mib: number;
   readonly rss_ratio: number;
+  /** The same without the ids that the service remembers, which grow with what is recorded whether ClickHouse is away or not. */
+  readonly rss_without_ids_ratio: number;
+  readonly ids_mib_at_the_end: number;
   readonly backlog_events: number;
   readonly drain_seconds: number;
   /** Events stored a second while the backlog drains, to events that arrive a second. */
@@ -31,13 +34,13 @@ export async function benchAway(minutes: number): Promise<AwayResult> {
   const service = await runService((url) => proxy.start(url));
   const counter = new Counter(service);
   const pace = new Pace(service.url, service.key, 'pace');
-  const rss = new RssMeter(service.pid as number);
+  const rss = new RssMeter(service);
   try {
     const { rate: max, events } = await highestRate(service, counter);
     let over = false;
     const pacing = pace.run(max / 2, () => over);
     await rss.for(STEADY_S);
-    const steady = rss.max();
+    const { max: steady, maxWithoutIds: steadyWithoutIds } = rss;
     const before = pace.latenciesMs.length;
     proxy.close();
     await rss.for(minutes * 60);
@@ -62,7 +65,8 @@ export async function benchAway(minutes: number): Promise<AwayResult> {
     if ((await counter.stored()) !== pace.acknowledged + events) throw new Error(`${await counter.stored()} events are stored of ${pace.acknowledged + events} that were acknowledged`);
     return {
       minutes_away: minutes, max_events_per_second: Math.round(max), events_per_second: Math.round(max / 2), sent: pace.sent,
-      refused_requests: (pace.sent - pace.acknowledged) / BATCH, rss_steady_mib: steady, rss_max_mib: rss.max(), rss_ratio: Number((rss.max() / steady).toFixed(2)),
+      refused_requests: (pace.sent - pace.acknowledged) / BATCH, rss_steady_mib: Math.round(steady), rss_max_mib: Math.round(rss.max), rss_ratio: Number((rss.max / steady).toFixed(2)),
+      rss_without_ids_ratio: Number((rss.maxWithoutIds / steadyWithoutIds).toFixed(2)), ids_mib_at_the_end: Math.round(rss.ids),
       backlog_events: backlog, drain_seconds: Math.round(drainSeconds), drain_to_arrival: Number((drained / drainSeconds / (max / 2)).toFixed(2)), acknowledged_p99_ms_away: Math.round(p99),
     };
   } finally {
@@ -73,28 +77,32 @@ export async function benchAway(minutes: number): Promise<AwayResult> {
   }
 }
 
-/** Resident memory of a process, from /proc. */
+/** Resident memory of the service, from /proc, and what of it holds ids. */
 class RssMeter {
-  readonly #pid: number;
-  #max = 0;
+  readonly #service: BenchService;
+  max = 0;
+  maxWithoutIds = 0;
+  ids = 0;
 
-  constructor(pid: number) {
-    this.#pid = pid;
+  constructor(service: BenchService) {
+    this.#service = service;
   }
 
   async for(seconds: number): Promise<void> {
     const end = performance.now() + seconds * 1000;
     while (performance.now() < end) {
-      this.#max = Math.max(this.#max, mib(this.#pid));
-      await sleep(250);
+      const status = readFileSync(`/proc/${this.#service.pid}/status`, 'utf8');
+      const rss = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+      this.ids = await this.#idsMib();
+      this.max = Math.max(this.max, rss);
+      this.maxWithoutIds = Math.max(this.maxWithoutIds, rss - this.ids);
+      await sleep(500);
     }
   }
 
-  max(): number {
-    return this.#max;
+  async #idsMib(): Promise<number> {
+    const { url, key } = this.#service;
+    const text = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${key}` } })).text();
+    return Number(/^agent_audit_known_ids_bytes (\d+)/m.exec(text)?.[1]) / 1024 / 1024;
   }
-}
-
-function mib(pid: number): number {
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024);
 }

@@ -13,6 +13,11 @@ export class KnownIds {
     this.#seen = new SeenIds(expected);
   }
 
+  /** Memory that they take. */
+  get bytes(): number {
+    return this.#seen.bytes;
+  }
+
   /** Remembers an event's id. @returns true when it is certain that it was not there before */
   add(tenant: string, tape: EventTape, event: number): boolean {
     const at = 2 * (tape.frame(event) + EVENT_ID);

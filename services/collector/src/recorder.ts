@@ -260,6 +260,7 @@ export class Recorder implements EventSink {
     if (rows !== undefined) this.#giveEncoder(rows.encoder);
     this.#freed?.resolve();
     this.#freed = undefined;
+    this.#options.telemetry.knownIds(this.#known.bytes);
     this.#testRestWhenFew();
     this.#sealWhenDue();
   }
@@ -296,6 +297,7 @@ export class Recorder implements EventSink {
       }
     }
     this.#learned = true;
+    this.#options.telemetry.knownIds(this.#known.bytes);
     this.#others.listen();
     this.#testRestWhenFew();
     this.#inserter.wake();

@@ -32,6 +32,11 @@ export class SeenIds {
     this.#grow(capacity);
   }
 
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.#tables.reduce((sum, { slots }) => sum + slots.byteLength, 0);
+  }
+
   /**
    * Remembers an id.
    *

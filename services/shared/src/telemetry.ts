@@ -13,6 +13,8 @@ export interface Telemetry {
   stored(seconds: number, rows: number): void;
   insertFailed(): void;
   segmentStuck(): void;
+  /** Memory that holds which event ids are recorded. */
+  knownIds(bytes: number): void;
   quarantineDropped(reason: 'size' | 'age', entries: number, bytes: number): void;
   quarantineSize(bytes: number): void;
   requestRefused(status: 429 | 503): void;
@@ -45,6 +47,7 @@ export function createTelemetry(): Telemetry {
   });
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
+  const knownIds = new Gauge({ name: 'agent_audit_known_ids_bytes', help: 'Memory that holds which event ids are recorded: four to twelve bytes for each', registers });
   const dropped = new Counter({ name: 'agent_audit_quarantine_dropped_total', help: 'Refused events dropped from quarantine, by the bound that they were beyond', labelNames: ['reason'], registers });
   const droppedBytes = new Counter({ name: 'agent_audit_quarantine_dropped_bytes_total', help: 'Bytes of refused events dropped from quarantine', labelNames: ['reason'], registers });
   const quarantine = new Gauge({ name: 'agent_audit_quarantine_bytes', help: 'Bytes of quarantine on disk, at the last look', registers });
@@ -70,6 +73,7 @@ export function createTelemetry(): Telemetry {
     },
     insertFailed: () => insertFailures.inc(),
     segmentStuck: () => segmentsStuck.inc(),
+    knownIds: (bytes) => knownIds.set(bytes),
     quarantineDropped: (reason, entries, bytes) => {
       dropped.inc({ reason }, entries);
       droppedBytes.inc({ reason }, bytes);
