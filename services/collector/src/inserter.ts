@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
+import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { eventIdOf, type KnownIds } from './known-ids.ts';
@@ -55,6 +55,8 @@ export class Inserter {
   #tidying: Promise<void> | undefined;
   #ahead: { readonly segment: Segment; readonly loaded: Promise<number> } | undefined;
   #reading = false;
+  /** For segments that are read again, one at a time. */
+  #file = new ByteBuffer(0);
   readonly #survivors = new EventBlockEncoder();
 
   constructor(options: InserterOptions) {
@@ -119,6 +121,8 @@ export class Inserter {
         this.#options.log.error({ err: error, segment_id: segment.file.id, events: segment.events }, 'a segment cannot be stored; it stays on disk and is tried again at the next start');
       }
       this.#queue.shift();
+      // The backlog is gone, and with it the need for tens of megabytes.
+      if (this.#queue.length === 0 && this.#file.bytes.length > 0) this.#file = new ByteBuffer(0);
       this.#options.onDone(segment);
     }
   }
@@ -183,7 +187,7 @@ export class Inserter {
       if (segment.rows === undefined) {
         const encoder = takeEncoder();
         try {
-          segment.rows = await readRows(journal, segment, encoder, collectorId, known, stored > 0);
+          segment.rows = await readRows(journal, segment, encoder, collectorId, known, stored > 0, this.#file);
         } catch (error) {
           giveEncoder(encoder);
           throw error;

@@ -1,5 +1,5 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
-import type { EventBlockEncoder } from '@agent-audit/queries';
+import type { ByteBuffer, EventBlockEncoder } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { KnownIds } from './known-ids.ts';
 import type { QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
@@ -17,14 +17,15 @@ const EVENTS_PER_LOOK = 256;
  * Reads a segment's events again, to encode them; ids that are untested are tested.
  *
  * @param allDoubtful some of it may be stored, whatever the test has found
+ * @param memory for the file; nothing of it is needed afterwards
  * @throws Error when the file cannot be read
  */
-export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string, known: KnownIds, allDoubtful: boolean): Promise<SegmentRows> {
+export async function readRows(journal: Journal, segment: Segment, encoder: EventBlockEncoder, collectorId: string, known: KnownIds, allDoubtful: boolean, memory: ByteBuffer): Promise<SegmentRows> {
   const doubtfulPlaces = segment.doubtfulPlaces && new Set(segment.doubtfulPlaces);
   const rows: SegmentRows = { encoder, counts: new Map(), doubtful: [], refused: [] };
   const origin = { segmentId: segment.file.id, collectorId };
-  const { bytes, content } = await journal.read(segment.file);
-  await inTurns(eachEvent(bytes, content, (refused) => rows.refused.push(refused)), ({ tape, place, record: { tenant, receivedAtMicros } }) => {
+  const { bytes, content } = await journal.read(segment.file, memory);
+  await inTurns(eachEvent(bytes, content, (refused) => rows.refused.push({ ...refused, raw: Buffer.from(refused.raw) })), ({ tape, place, record: { tenant, receivedAtMicros } }) => {
     const doubtful = doubtfulPlaces === undefined ? !known.add(tenant, tape, 0) : doubtfulPlaces.has(place);
     if (doubtful || allDoubtful) {
       rows.doubtful.push({ tenant, receivedAtMicros, raw: Buffer.from(tape.raw(0)), receipt: undefined });

@@ -1,10 +1,12 @@
-import { open, readdir, readFile, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import type { ByteBuffer } from '@agent-audit/queries';
 
 /** What the journal asks of a file system; tests let it fail. Every method rejects with a Node.js system error. */
 export interface Disk {
   /** Makes a file that must not exist yet. */
   create(path: string): Promise<DiskFile>;
-  read(path: string): Promise<Buffer>;
+  /** @param memory is emptied and used; what was read is valid until it is used again */
+  read(path: string, memory: ByteBuffer): Promise<Buffer>;
   remove(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   list(folder: string): Promise<string[]>;
@@ -24,7 +26,20 @@ export interface DiskFile {
 
 export const nodeDisk: Disk = {
   create: async (path) => new NodeFile(await open(path, 'wx', 0o600)),
-  read: (path) => readFile(path),
+  read: async (path, memory) => {
+    const handle = await open(path, 'r');
+    try {
+      const { size } = await handle.stat();
+      memory.clear();
+      memory.reserve(size);
+      for (let read = -1; read !== 0 && memory.length < size; memory.length += read) {
+        ({ bytesRead: read } = await handle.read(memory.bytes, memory.length, size - memory.length, memory.length));
+      }
+      return memory.view();
+    } finally {
+      await handle.close();
+    }
+  },
   remove: (path) => rm(path, { force: true }),
   rename,
   list: (folder) => readdir(folder),

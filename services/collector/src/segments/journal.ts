@@ -115,12 +115,13 @@ export class Journal {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await disk.syncFolder(dirname(folder));
     const left: LeftSegment[] = [];
+    const memory = new ByteBuffer(0);
     for (const name of (await disk.list(folder)).filter((found) => found.endsWith(SUFFIX)).toSorted()) {
       const path = join(folder, name);
       const [, number, id] = NAME.exec(name) ?? [];
       if (number === undefined || id === undefined) throw new Error(`${path} does not have a segment's name. Move it out of the folder, or give it back the name that it had.`);
       this.#nextNumber = Math.max(this.#nextNumber, Number(number) + 1);
-      const bytes = await disk.read(path);
+      const bytes = await disk.read(path, memory);
       const content = readSegment(bytes);
       if (content === undefined || content.id !== id) {
         if (!isTornHeader(bytes, id)) throw new Error(`${path} cannot be read: it is damaged, or another version has written it. It may hold events that were acknowledged: start the version that wrote it, or move the file out of the folder and keep it.`);
@@ -202,10 +203,15 @@ export class Journal {
     }
   }
 
-  /** What is in a segment. @throws Error when the file cannot be read, or is not what was synced */
-  async read(segment: SegmentFile): Promise<{ bytes: Buffer; content: SegmentContent }> {
+  /**
+   * What is in a segment.
+   *
+   * @param memory holds it, until it is used again: segments are tens of megabytes
+   * @throws Error when the file cannot be read, or is not what was synced
+   */
+  async read(segment: SegmentFile, memory = new ByteBuffer(0)): Promise<{ bytes: Buffer; content: SegmentContent }> {
     if (!segment.made) return { bytes: Buffer.alloc(0), content: { id: segment.id, records: [], end: 0, state: 'whole' } };
-    const bytes = await this.#options.disk.read(segment.path);
+    const bytes = await this.#options.disk.read(segment.path, memory);
     const content = readSegment(bytes);
     if (content === undefined || content.end < segment.length || (content.state === 'damaged' && !segment.damaged)) throw new Error(`the segment ${basename(segment.path)} is not what was synced`);
     return { bytes, content };
