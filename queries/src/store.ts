@@ -20,7 +20,7 @@ export interface QueryStats {
 
 /**
  * The way to ClickHouse, wherever it runs. Every statement of the project goes through here, and
- * only this folder's own files know the client library.
+ * only this file and those that it imports know the client library.
  *
  * @throws StoreError on every failure, with ClickHouse's own code where the server answered
  */

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { ByteBuffer } from '@agent-audit/queries';
 import type { Random } from './random.ts';
 
 export type DiskOperation = 'create' | 'read' | 'remove' | 'rename' | 'list' | 'syncFolder' | 'write' | 'sync' | 'close';
@@ -86,8 +87,14 @@ export class TestDisk {
     });
   }
 
-  read(path: string): Promise<Buffer> {
-    return this.#run('read', path, () => readFileSync(path));
+  read(path: string, memory: ByteBuffer): Promise<Buffer> {
+    return this.#run('read', path, () => {
+      // Whoever still holds what was read before must notice.
+      memory.bytes.fill(0xff);
+      memory.clear();
+      memory.append(readFileSync(path));
+      return memory.view();
+    });
   }
 
   remove(path: string): Promise<void> {

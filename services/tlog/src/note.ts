@@ -103,7 +103,7 @@ function verifyCosignature(text: string, signature: Uint8Array, key: KeyObject):
 }
 
 function checkText(text: string): void {
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- they are what must not be in it
   if (!text.endsWith('\n') || /[\0-\t\v-\x1f]/.test(text) || !text.isWellFormed()) throw new NoteError('the text of a note ends with a newline and has no other control characters');
 }
 
