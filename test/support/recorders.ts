@@ -92,7 +92,7 @@ export async function start({ after, clock = systemClock, telemetry = quiet, dis
   return {
     recorder, store, disk, collectorId, folder, lines,
     record: async (tenant, events, { refused = [], waitMs = 0 } = {}) => {
-      const since = clock.nowMs();
+      const since = clock.monotonicMs();
       for (let room = recorder.room(since); room !== undefined; room = recorder.room(since)) await room;
       const { accepted, duplicates } = await recorder.record({ tenant, tape: tapeOf(events), refused, waitMs });
       return { accepted, duplicates };
@@ -187,7 +187,7 @@ export const away = (store: Store): (() => void) => onInsert(store, () => Promis
 export function monthly(): Clock & { month: number } {
   const clock = {
     month: 0,
-    nowMs: () => Date.now(),
+    monotonicMs: () => Date.now(),
     nowMicros: () => BigInt(Date.UTC(2026, clock.month, 15) * 1000) + systemClock.nowMicros() % 1_000_000_000n,
     sleep: (ms: number) => sleep(Math.min(ms, 20)),
   };

@@ -29,7 +29,7 @@ const tape = new EventTape();
  */
 export async function accept(deps: CollectorDeps, caller: Caller, body: Body, prefer: string | undefined, read: (tape: EventTape) => readonly Rejected[]): Promise<Response> {
   try {
-    const since = deps.clock.nowMs();
+    const since = deps.clock.monotonicMs();
     for (let room = deps.sink.room(since); room !== undefined; room = deps.sink.room(since)) await room;
     const waitMs = preferredWaitMs(prefer);
     const { accepted, rejected, recording } = takeIn(deps, caller, waitMs, read);

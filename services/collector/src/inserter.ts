@@ -129,7 +129,7 @@ export class Inserter {
 
   async #storeSegment(segment: Segment): Promise<void> {
     const { clock, telemetry } = this.#options;
-    const begin = clock.nowMs();
+    const begin = clock.monotonicMs();
     let stored = await this.#load(segment);
     this.#readAhead();
     const rows = segment.rows as SegmentRows;
@@ -139,7 +139,7 @@ export class Inserter {
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
     this.#survivors.discard();
     await this.#askPositions(segment);
-    telemetry.stored((clock.nowMs() - begin) / 1000, stored);
+    telemetry.stored((clock.monotonicMs() - begin) / 1000, stored);
     this.#untidy.push({ segment, rows: stored });
     this.#tidying ??= this.#tidy();
   }

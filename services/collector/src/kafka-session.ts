@@ -115,8 +115,8 @@ export class KafkaSession {
     if (!this.#over && this.joined) {
       // Otherwise kafkajs would fetch the same messages again and again while they are not taken.
       this.#consumer.pause(this.#options.topics.map((topic) => ({ topic })));
-      const deadline = this.#options.clock.nowMs() + DRAIN_MS;
-      while (this.#inFlightBytes > 0 && this.#options.clock.nowMs() < deadline) await Promise.race([this.#chunkDone.promise, this.#options.clock.sleep(100)]);
+      const deadline = this.#options.clock.monotonicMs() + DRAIN_MS;
+      while (this.#inFlightBytes > 0 && this.#options.clock.monotonicMs() < deadline) await Promise.race([this.#chunkDone.promise, this.#options.clock.sleep(100)]);
       await this.#commit();
     }
     await this.#leave();
@@ -188,7 +188,7 @@ export class KafkaSession {
       await Promise.race([this.#chunkDone.promise, clock.sleep(HEARTBEAT_MS)]);
       await heartbeat();
     }
-    const since = clock.nowMs();
+    const since = clock.monotonicMs();
     for (let room = sink.room(since); room !== undefined && goesOn(); room = sink.room(since)) {
       await Promise.race([room, clock.sleep(HEARTBEAT_MS)]);
       await heartbeat();

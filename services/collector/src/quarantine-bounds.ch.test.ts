@@ -8,7 +8,22 @@ import { QuarantineBounds } from './quarantine-bounds.ts';
 
 const NOW = 1_772_366_400_000_000n;
 const DAY = 86_400_000_000n;
-const clock: Clock = { ...systemClock, nowMicros: () => NOW };
+
+/** Time passes, or the clock is set. */
+function held(): Clock & { pass: (ms: number) => void; set: (micros: bigint) => void } {
+  let micros = NOW - 3_600_000_000n;
+  let monotonic = 1000;
+  return {
+    ...systemClock,
+    nowMicros: () => micros,
+    monotonicMs: () => monotonic,
+    pass: (ms) => {
+      micros += BigInt(ms) * 1000n;
+      monotonic += ms;
+    },
+    set: (to) => void (micros = to),
+  };
+}
 
 let test: TestStore;
 beforeAll(async () => {
@@ -30,7 +45,10 @@ async function refuse(daysAgo: number, entries: number, tenant = 't'): Promise<v
 async function enforce(maxBytes: number, maxDays = 184): Promise<{ kept: [string, number][]; dropped: number; metrics: string; log: string }> {
   const telemetry = createTelemetry();
   let log = '';
+  const clock = held();
   const bounds = new QuarantineBounds({ store: test.store, clock, log: pino({ level: 'info' }, { write: (line) => void (log += line) }), telemetry, maxBytes, maxDays });
+  await bounds.enforce();
+  clock.pass(3_600_000);
   await bounds.enforce();
   return {
     kept: (await quarantineDays(test.store)).map(({ day, entries }) => [day, entries]),
@@ -57,6 +75,28 @@ it('what is too old goes by whole days, is counted and logged', async () => {
   expect(JSON.parse(log)).toMatchObject({ day: '2025-08-28', reason: 'age', entries: 3, bytes: 3000 });
 });
 
+it('a clock that was a year ahead for less than an hour takes nothing, from its start or set while it runs', async () => {
+  await refuse(0, 2);
+  const clock = held();
+  clock.set(NOW + 365n * DAY);
+  const bounds = new QuarantineBounds({ store: test.store, clock, log: pino({ level: 'silent' }), telemetry: createTelemetry(), maxBytes: 1e6, maxDays: 184 });
+  const look = async (): Promise<number> => {
+    await bounds.enforce();
+    return (await quarantineDays(test.store)).length;
+  };
+  expect(await look()).toBe(1);
+  clock.pass(3_599_000);
+  expect(await look()).toBe(1);
+  clock.set(NOW);
+  expect(await look()).toBe(1);
+  clock.pass(3_600_000);
+  expect(await look()).toBe(1);
+  clock.set(NOW + 365n * DAY);
+  expect(await look()).toBe(1);
+  clock.pass(3_600_000);
+  expect(await look()).toBe(0);
+});
+
 it('what is too much goes oldest first', async () => {
   for (const daysAgo of [3, 2, 1, 0]) await refuse(daysAgo, 100);
   await refuse(3, 50, 'other');
@@ -77,9 +117,10 @@ it('a day that is too much by itself is cut, and keeps the latest', async () => 
 });
 
 it('looks when it is started, and not after it was stopped', async () => {
-  await refuse(200, 1);
-  const bounds = new QuarantineBounds({ store: test.store, clock, log: pino({ level: 'silent' }), telemetry: createTelemetry(), maxBytes: 1e6, maxDays: 184 });
+  await refuse(2, 10);
+  await refuse(1, 1);
+  const bounds = new QuarantineBounds({ store: test.store, clock: held(), log: pino({ level: 'silent' }), telemetry: createTelemetry(), maxBytes: 5000, maxDays: 184 });
   bounds.start();
   await bounds.stop();
-  expect(await quarantineDays(test.store)).toEqual([]);
+  expect(await quarantineDays(test.store)).toMatchObject([{ day: '2026-02-28' }]);
 });

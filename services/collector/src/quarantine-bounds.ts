@@ -13,18 +13,25 @@ export interface QuarantineBoundsOptions {
 
 const INTERVAL_MS = 60_000;
 const DAY_US = 86_400_000_000n;
+/** A clock that was wrong at a start, or set to something wrong, is mostly noticed in this time. */
+const STEADY_MS = 3_600_000;
+const SET_MS = 60_000;
 /** A day that is too large by itself is cut to this share of the bound, so that it is not rewritten at every look. */
 const CUT_TO = 0.9;
 
 /**
  * Keeps quarantine within its bounds: whoever sends what is refused must not be able to fill the disk. The oldest go
  * first, by whole days; only the latest day is cut within. What goes is counted for its tenant before, and stays
- * in `completeness.quarantined`.
+ * in `completeness.quarantined`. By age nothing goes before the clock was steady for an hour: a clock a year ahead would
+ * take all of it.
  */
 export class QuarantineBounds {
   readonly #options: QuarantineBoundsOptions;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
+  /** Between wall clock and monotonic clock, in milliseconds; it changes where the clock is set. */
+  #offsetMs = NaN;
+  #steadySinceMs = NaN;
 
   constructor(options: QuarantineBoundsOptions) {
     this.#options = options;
@@ -52,7 +59,7 @@ export class QuarantineBounds {
   async enforce(): Promise<void> {
     const { store, clock, telemetry, maxBytes, maxDays } = this.#options;
     await dropOrphanedReplays(store);
-    const oldest = dayOf(clock.nowMicros() - BigInt(maxDays) * DAY_US);
+    const oldest = this.#isClockSteady() ? dayOf(clock.nowMicros() - BigInt(maxDays) * DAY_US) : '';
     const days = await quarantineDays(store);
     for (const { day } of days) if (day < oldest) await this.#drop(day, 'age');
     const left = days.filter(({ day }) => day >= oldest);
@@ -68,6 +75,16 @@ export class QuarantineBounds {
       total = CUT_TO * maxBytes;
     }
     telemetry.quarantineSize(total);
+  }
+
+  #isClockSteady(): boolean {
+    const { clock } = this.#options;
+    const now = clock.monotonicMs();
+    const offset = Number(clock.nowMicros() / 1000n) - now;
+    // Not below: true of what is not a number yet, too.
+    if (!(Math.abs(offset - this.#offsetMs) < SET_MS)) this.#steadySinceMs = now;
+    this.#offsetMs = offset;
+    return now - this.#steadySinceMs >= STEADY_MS;
   }
 
   async #drop(day: string, reason: DropReason, beforeUs?: bigint): Promise<void> {

@@ -223,7 +223,7 @@ describe('a disk that fails', () => {
   });
 
   it('for want of space refuses what does not fit; a repeat is recorded, without a hole', async () => {
-    const clock = { ...systemClock, ms: 0, nowMs: () => Date.now() + clock.ms };
+    const clock = { ...systemClock, ms: 0, monotonicMs: () => Date.now() + clock.ms };
     const { record, recorder, learned, disk, stop, store, folder } = await start({ clock });
     await learned();
     const tenant = unique('t');

@@ -194,7 +194,7 @@ describe('segments', () => {
     // The last microsecond of February, and then the first of March.
     const micros = [1_772_323_199_999_999n, 1_772_323_200_000_000n];
     let calls = 0;
-    const clock: Clock = { nowMs: () => 1_772_323_200_000, nowMicros: () => micros[Math.min(calls++, 1)] as bigint, sleep: () => sleep(1) };
+    const clock: Clock = { monotonicMs: () => 1_772_323_200_000, nowMicros: () => micros[Math.min(calls++, 1)] as bigint, sleep: () => sleep(1) };
     const { record, learned, stop } = await start({ clock });
     await learned();
     const tenant = unique('t');
@@ -280,7 +280,7 @@ describe('stop', () => {
 
 describe('time', () => {
   it('of receipt is the clock\'s, and late events are flagged', async () => {
-    const clock: Clock = { nowMs: () => Number(NOON / 1_000_000n), nowMicros: () => NOON / 1000n + 7n, sleep };
+    const clock: Clock = { monotonicMs: () => Number(NOON / 1_000_000n), nowMicros: () => NOON / 1000n + 7n, sleep };
     const { record, stop } = await start({ clock });
     const tenant = unique('t');
     await record(tenant, [toolCall({ time: at(NOON) }), toolCall({ time: at(NOON - 301_000_000_000n) }), toolCall({ time: at(NOON + 61_000_000_000n) })], STORED);

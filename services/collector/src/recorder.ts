@@ -65,7 +65,7 @@ export class Recorder implements EventSink {
   #others!: OtherCollectors;
   #open: Segment | undefined;
   readonly #idleEncoders = Array.from({ length: ENCODERS }, () => new EventBlockEncoder());
-  #sealedAtMs = 0;
+  #sealedAtMs = -Infinity;
   #afterQuiet: Segment | undefined;
   #sealTimer: NodeJS.Timeout | undefined;
   /** Every event is told as new or doubtful when it arrives. */
@@ -104,9 +104,9 @@ export class Recorder implements EventSink {
   /** A server may still be at an insert of a process that died; what is known is known only when it has ended. */
   async #insertsToEnd(): Promise<void> {
     const { store, collectorId, log, clock } = this.#options;
-    const deadline = clock.nowMs() + INSERTS_END_MS;
+    const deadline = clock.monotonicMs() + INSERTS_END_MS;
     while ((await runningInserts(store, insertComment(collectorId))) > 0) {
-      if (clock.nowMs() >= deadline) throw new Error(`an insert of the collector ${collectorId} has been running in ClickHouse for long. Is another service running under the same AGENT_AUDIT_COLLECTOR_ID, or on the same data folder?`);
+      if (clock.monotonicMs() >= deadline) throw new Error(`an insert of the collector ${collectorId} has been running in ClickHouse for long. Is another service running under the same AGENT_AUDIT_COLLECTOR_ID, or on the same data folder?`);
       log.warn('waiting for an insert of an earlier run to end');
       await clock.sleep(500);
     }
@@ -127,7 +127,7 @@ export class Recorder implements EventSink {
    * away or far behind, there is no sense in waiting for it.
    */
   room(sinceMs: number): Promise<unknown> | undefined {
-    const waited = this.#options.clock.nowMs() - sinceMs;
+    const waited = this.#options.clock.monotonicMs() - sinceMs;
     if (this.#stopped || this.#journal.failure !== undefined) return undefined;
     if (this.#gate !== undefined) return this.#gate;
     // Where there is little to learn, the first requests are told what is a repeat.
@@ -231,14 +231,14 @@ export class Recorder implements EventSink {
         this.#testing ? [] : undefined,
         receivedAtMicros,
       );
-      this.#afterQuiet = Math.abs(this.#options.clock.nowMs() - this.#sealedAtMs) > QUIET_MS ? this.#open : undefined;
+      this.#afterQuiet = this.#options.clock.monotonicMs() - this.#sealedAtMs > QUIET_MS ? this.#open : undefined;
     }
     return this.#open;
   }
 
   #seal(segment: Segment): void {
     this.#open = undefined;
-    this.#sealedAtMs = this.#options.clock.nowMs();
+    this.#sealedAtMs = this.#options.clock.monotonicMs();
     clearTimeout(this.#sealTimer);
     this.#sealTimer = undefined;
     segment.sealed = this.#journal.seal(segment.file);
@@ -248,12 +248,11 @@ export class Recorder implements EventSink {
   /** A segment that is not full waits for the one before to be stored, and is not the next within a moment. */
   #sealWhenDue(): void {
     if (this.#open === undefined || this.#sealTimer !== undefined || this.#inserter.queue.length > 0) return;
-    const wait = Math.max(0, this.#sealedAtMs + SEAL_MS - this.#options.clock.nowMs());
-    // A clock that was set back must not keep it open.
+    const wait = Math.max(0, this.#sealedAtMs + SEAL_MS - this.#options.clock.monotonicMs());
     this.#sealTimer = setTimeout(() => {
       this.#sealTimer = undefined;
       if (this.#open !== undefined && this.#inserter.queue.length === 0) this.#seal(this.#open);
-    }, Math.min(wait, SEAL_MS));
+    }, wait);
   }
 
   #done({ rows }: Segment): void {

@@ -19,7 +19,7 @@ const log = pino({ level: 'silent' });
 class HeldClock implements Clock {
   micros = 1_772_366_400_000_000n;
 
-  nowMs(): number {
+  monotonicMs(): number {
     return Number(this.micros / 1000n);
   }
 

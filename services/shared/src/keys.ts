@@ -133,7 +133,7 @@ export class KeyRing {
 
   /** Keeps serving the list it has while the store is away. */
   async #refresh(): Promise<void> {
-    if (this.#clock.nowMs() - this.#readAt < REFRESH_MS) return;
+    if (this.#clock.monotonicMs() - this.#readAt < REFRESH_MS) return;
     const reading = this.#read();
     if (this.#readAt === -Infinity) await reading;
     else reading.catch((error: unknown) => this.#log.warn({ err: error }, 'could not refresh the keys; the list at hand stays in use'));
@@ -144,7 +144,7 @@ export class KeyRing {
       try {
         this.#keys = await listApiKeys(this.#store);
         this.#byDigest = new Map(this.#keys.map((key) => [key.secretSha256, key]));
-        this.#readAt = this.#clock.nowMs();
+        this.#readAt = this.#clock.monotonicMs();
       } finally {
         this.#reading = undefined;
       }

@@ -75,11 +75,11 @@ export class RateLimiter {
   }
 
   #bucket(name: string, rate: number): Bucket {
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     const full = rate * BURST_SECONDS;
     const bucket = this.#buckets.get(name) ?? { level: full, atMs: nowMs };
     // A clock that was set back gives nothing, and takes nothing.
-    bucket.level = Math.min(full, bucket.level + (Math.max(0, nowMs - bucket.atMs) / 1000) * rate);
+    bucket.level = Math.min(full, bucket.level + ((nowMs - bucket.atMs) / 1000) * rate);
     bucket.atMs = nowMs;
     // The order of a Map is that of insertion: the first is the one that was used longest ago.
     this.#buckets.delete(name);

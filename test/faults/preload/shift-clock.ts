@@ -9,7 +9,6 @@ import { syncBuiltinESMExports } from 'node:module';
 let offsetMs = Number(process.env['FAULTS_CLOCK_OFFSET_MS'] ?? 0);
 
 const now = Date.now.bind(Date);
-const origin = performance.timeOrigin;
 
 const SystemDate = Date;
 globalThis.Date = new Proxy(SystemDate, {
@@ -18,7 +17,6 @@ globalThis.Date = new Proxy(SystemDate, {
   apply: () => new SystemDate(now() + offsetMs).toString(),
 });
 Date.now = () => now() + offsetMs;
-Object.defineProperty(performance, 'timeOrigin', { get: () => origin + offsetMs, configurable: true });
 
 /** RFC 9562 section 5.7: the first 48 bits are the time, and Node takes it from the machine itself. */
 crypto.randomUUIDv7 = () => {

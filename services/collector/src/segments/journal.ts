@@ -88,7 +88,7 @@ export class Journal {
   #files = 0;
   #failure: Error | undefined;
   #fullUntilMs = 0;
-  #freeKnownAtMs = 0;
+  #freeKnownAtMs = -Infinity;
 
   constructor(options: JournalOptions) {
     this.#options = { disk: nodeDisk, ...options };
@@ -152,7 +152,7 @@ export class Journal {
   admit(bytes: number): void {
     const { clock, maxBytes } = this.#options;
     if (this.#failure !== undefined) throw new NotRecorded(`the disk has failed (${codeOf(this.#failure)}), and the service must be started anew`);
-    if (clock.nowMs() < this.#fullUntilMs) throw new NotRecorded('the disk is full');
+    if (clock.monotonicMs() < this.#fullUntilMs) throw new NotRecorded('the disk is full');
     if (this.#bytes + this.#unsynced + bytes > maxBytes) throw new NotRecorded('the disk space for events that wait for ClickHouse is used up');
     if (this.#unsynced > 0 && this.#unsynced + bytes > UNSYNCED_BYTES) throw new NotRecorded('the disk does not keep up');
   }
@@ -248,7 +248,7 @@ export class Journal {
       group.bytes.clear();
       if (this.#idleBuffers.length < IDLE_BUFFERS_MAX) this.#idleBuffers.push(group.bytes);
       await this.#lookForSpace();
-      this.#spare ??= this.#failure === undefined && this.#options.clock.nowMs() >= this.#fullUntilMs ? this.#create() : undefined;
+      this.#spare ??= this.#failure === undefined && this.#options.clock.monotonicMs() >= this.#fullUntilMs ? this.#create() : undefined;
     }
     // At once, not when the promise is done: an append that comes in between would wait for a flush that is over.
     this.#flushing = undefined;
@@ -264,21 +264,21 @@ export class Journal {
     } catch (error) {
       throw this.#failed(error, 'write');
     }
-    const begin = clock.nowMs();
+    const begin = clock.monotonicMs();
     try {
       await handle.sync();
     } catch (error) {
       throw this.#failed(error, 'sync');
     }
-    telemetry.synced((clock.nowMs() - begin) / 1000);
+    telemetry.synced((clock.monotonicMs() - begin) / 1000);
     file.length += bytes.length;
     this.#count(0, bytes.length);
   }
 
   async #lookForSpace(): Promise<void> {
     const { disk, folder, reserveBytes, clock, log } = this.#options;
-    const now = clock.nowMs();
-    if (Math.abs(now - this.#freeKnownAtMs) < FULL_MS) return;
+    const now = clock.monotonicMs();
+    if (now - this.#freeKnownAtMs < FULL_MS) return;
     this.#freeKnownAtMs = now;
     try {
       if ((await disk.free(folder)) >= reserveBytes) return;
@@ -293,7 +293,7 @@ export class Journal {
   #failed(error: unknown, during: 'create' | 'write' | 'sync'): Error {
     const failure = error instanceof Error ? error : new Error(String(error));
     if (during !== 'sync' && ['ENOSPC', 'EDQUOT'].includes(codeOf(failure))) {
-      this.#fullUntilMs = this.#options.clock.nowMs() + FULL_MS;
+      this.#fullUntilMs = this.#options.clock.monotonicMs() + FULL_MS;
       this.#options.log.error({ err: failure }, 'the disk is full: events are refused until there is space');
     } else if (this.#failure === undefined) {
       this.#failure = failure;
