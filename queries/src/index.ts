@@ -9,6 +9,7 @@ export * from './events/flags.ts';
 export * from './events/get-event.ts';
 export * from './events/list-events.ts';
 export * from './events/log-sizes.ts';
+export * from './events/read-log-rows.ts';
 export * from './events/recorded-id-hashes.ts';
 export type { StoredEvent } from './events/stored-event.ts';
 export type { ApiKey } from './keys/api-key.ts';

@@ -1,4 +1,5 @@
 import { ACTIONS, EFFECTS, eventLayout, KINDS, OUTCOMES, PRINCIPAL_TYPES, VANTAGES, type EventTape } from '@agent-audit/schemas';
+import type { LogRows } from '@agent-audit/tlog';
 import {
   ArrayColumn, BlockWriter, BoolColumn, DateTime64Column, encodeBlock, EnumColumn, Float64Column, LowCardinalityColumn, NullableColumn,
   StringColumn, UInt16Column, UInt64Column, UInt8Column, UuidColumn, type Block, type Column,
@@ -202,6 +203,13 @@ export class EventBlockEncoder {
   finish(base: ReadonlyMap<string, number> = new Map()): Block {
     this.#runs.forEach(({ tenant, from }, i) => this.#columns.log_index.raise(from, this.#runs[i + 1]?.from ?? this.#rows, base.get(tenant) ?? 0));
     return encodeBlock(this.#columns, this.#rows, this.#writer);
+  }
+
+  /** What the logs need of the rows, after `finish`: valid until `discard`, and memory that threads share. */
+  logRows(): LogRows {
+    const { event_id: eventIds, raw: raws, received_at: receivedAt, log_index: logIndex } = this.#columns;
+    const runs = this.#runs.map(({ tenant, from }, i) => ({ tenant, firstIndex: logIndex.at(from), rows: (this.#runs[i + 1]?.from ?? this.#rows) - from }));
+    return { eventIds: eventIds.view(), raws: raws.view(), receivedAt: receivedAt.view(), runs };
   }
 
   /** Drops the rows so far; their memory is kept for the next. */

@@ -32,6 +32,11 @@ export class StringColumn implements Column {
     else this.#buffer.stringBytes(source, from, to);
   }
 
+  /** All values, each with its length in front; valid until `clear`. */
+  view(): Uint8Array {
+    return this.#buffer.view();
+  }
+
   writePrefix(_to: ByteBuffer): void {
     // Plain columns have none.
   }
@@ -82,8 +87,13 @@ abstract class FixedColumn<Words extends Uint32Array | Uint16Array | Uint8Array 
     // Plain columns have none.
   }
 
+  /** All values; valid until `clear`. */
+  view(): Uint8Array {
+    return new Uint8Array(this.words.buffer, this.words.byteOffset, this.used * this.words.BYTES_PER_ELEMENT);
+  }
+
   writeValues(to: BlockWriter): void {
-    to.refer(new Uint8Array(this.words.buffer, this.words.byteOffset, this.used * this.words.BYTES_PER_ELEMENT));
+    to.refer(this.view());
   }
 
   clear(): void {
@@ -122,6 +132,10 @@ export class UInt64Column extends Fixed64Column {
 
   appendBigInt(value: bigint): void {
     this.putBigInt(value);
+  }
+
+  at(row: number): number {
+    return (this.words[2 * row] as number) + (this.words[2 * row + 1] as number) * WORD;
   }
 
   /** Adds to the values of the rows [from, to); the sums, too, are at most 2^53 - 1. */

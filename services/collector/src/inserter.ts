@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { ByteBuffer, countSegment, encodeQuarantine, EventBlockEncoder, findRecorded, FLAG_BITS, logSizes, quarantinedIds, StoreError, type Store } from '@agent-audit/queries';
 import { EventTape } from '@agent-audit/schemas';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
+import type { EventLogs } from '@agent-audit/tlog';
 import { eventIdOf, type KnownIds } from './known-ids.ts';
 import { readRows } from './read-segment.ts';
 import type { Doubtful, QuarantinedEvent, Segment, SegmentRows } from './segment.ts';
@@ -14,6 +15,8 @@ export interface InserterOptions {
   readonly collectorId: string;
   /** The next log position of each tenant. */
   readonly logSizes: Map<string, number>;
+  /** Where what is stored becomes provable; undefined: nowhere. */
+  readonly logs: EventLogs | undefined;
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -135,13 +138,20 @@ export class Inserter {
     const rows = segment.rows as SegmentRows;
     await this.#quarantine(segment, rows.refused);
     stored = await this.#insert(segment, rows.encoder, rows.counts, segment.file.id, stored);
+    rows.logged = this.#toLogs(rows.encoder);
     const survivors = await this.#settleDoubtful(segment, rows);
     stored = await this.#insert(segment, this.#survivors, survivors, `${segment.file.id}/doubtful`, stored);
+    await this.#toLogs(this.#survivors);
     this.#survivors.discard();
     await this.#askPositions(segment);
     telemetry.stored((clock.monotonicMs() - begin) / 1000, stored);
     this.#untidy.push({ segment, rows: stored });
     this.#tidying ??= this.#tidy();
+  }
+
+  /** @returns when the rows are not read any more */
+  async #toLogs(encoder: EventBlockEncoder): Promise<void> {
+    if (encoder.rows > 0) await this.#options.logs?.append(encoder.logRows());
   }
 
   /** Beside the next insert, as many as there are at once. A file that stays is known by its ids at the next start. */
@@ -241,8 +251,8 @@ export class Inserter {
   /** The last insert of a process that died may take effect after the next one has asked how far the record got. */
   async #askPositions(segment: Segment): Promise<void> {
     if (!segment.left) return;
-    const { store, collectorId, logSizes: sizes } = this.#options;
-    for (const [tenant, size] of await this.#retrying(segment, () => logSizes(store, collectorId))) sizes.set(tenant, size);
+    const { store, collectorId, logs, logSizes: sizes } = this.#options;
+    for (const [tenant, size] of await this.#retrying(segment, () => logSizes(store, collectorId))) sizes.set(tenant, Math.max(size, logs?.size(tenant) ?? 0));
   }
 
   /** Rows of the segment in the store. */

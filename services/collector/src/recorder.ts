@@ -1,5 +1,6 @@
 import { EventBlockEncoder, logSizes, runningInserts, type Store } from '@agent-audit/queries';
 import type { EventTape } from '@agent-audit/schemas';
+import type { EventLogs } from '@agent-audit/tlog';
 import type { EventSink, Recording, RecordResult } from './event-sink.ts';
 import { Inserter, insertComment } from './inserter.ts';
 import { KnownIds } from './known-ids.ts';
@@ -13,6 +14,8 @@ import { Journal, type JournalOptions } from './segments/journal.ts';
 export interface RecorderOptions extends JournalOptions {
   readonly store: Store;
   readonly collectorId: string;
+  /** Where what is stored becomes provable; absent: nowhere. */
+  readonly logs?: EventLogs;
 }
 
 export interface RecorderState {
@@ -88,14 +91,17 @@ export class Recorder implements EventSink {
    * of their ids is learned in the background.
    */
   async start(): Promise<void> {
-    const { store, collectorId, log } = this.#options;
+    const { store, collectorId, logs, log } = this.#options;
     const left = await this.#journal.open();
     await this.#insertsToEnd();
     const sizes = await logSizes(store, collectorId);
+    logs?.follow(sizes);
+    // A place that a log gave is never given again, whatever became of its event.
+    for (const [tenant, size] of logs?.sizes() ?? []) sizes.set(tenant, Math.max(size, sizes.get(tenant) ?? 0));
     this.#known = new KnownIds(sizes.values().reduce((sum, size) => sum + size, 0));
     this.#others = new OtherCollectors({ ...this.#options, known: this.#known });
     await this.#others.start();
-    this.#inserter = new Inserter({ ...this.#options, journal: this.#journal, logSizes: sizes, onStored: (segments) => this.#others.stored(segments), known: this.#known, takeEncoder: () => this.#takeEncoder(), giveEncoder: (encoder) => this.#giveEncoder(encoder), mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
+    this.#inserter = new Inserter({ ...this.#options, logs, journal: this.#journal, logSizes: sizes, onStored: (segments) => this.#others.stored(segments), known: this.#known, takeEncoder: () => this.#takeEncoder(), giveEncoder: (encoder) => this.#giveEncoder(encoder), mayTest: () => this.#learned && this.#gate === undefined, onDone: (segment) => this.#done(segment) });
     for (const segment of left) this.#inserter.push(leftSegment(segment));
     if (left.length > 0) log.info({ segments: left.length }, 'segments of an earlier run will be stored');
     this.#learning = this.#learn();
@@ -256,9 +262,7 @@ export class Recorder implements EventSink {
   }
 
   #done({ rows }: Segment): void {
-    if (rows !== undefined) this.#giveEncoder(rows.encoder);
-    this.#freed?.resolve();
-    this.#freed = undefined;
+    if (rows !== undefined) void (rows.logged ?? Promise.resolve()).then(() => this.#giveEncoder(rows.encoder));
     this.#options.telemetry.knownIds(this.#known.bytes);
     this.#testRestWhenFew();
     this.#sealWhenDue();
@@ -272,6 +276,8 @@ export class Recorder implements EventSink {
   #giveEncoder(encoder: EventBlockEncoder): void {
     encoder.discard();
     if (this.#idleEncoders.length < ENCODERS) this.#idleEncoders.push(encoder);
+    this.#freed?.resolve();
+    this.#freed = undefined;
   }
 
   /** Somebody waits: the open segment does not wait to be due. */

@@ -28,6 +28,8 @@ export interface SegmentRows {
   readonly counts: Map<string, number>;
   readonly doubtful: Doubtful[];
   readonly refused: QuarantinedEvent[];
+  /** Settled when the encoder's rows are in the logs; undefined before they are stored. */
+  logged?: Promise<void>;
 }
 
 /**

@@ -15,6 +15,8 @@ export interface Telemetry {
   segmentStuck(): void;
   /** Memory that holds which event ids are recorded. */
   knownIds(bytes: number): void;
+  /** Events in logs of this collector, those of them that no checkpoint covers yet, and logs whose files were changed. */
+  logs(state: { readonly entries: number; readonly pending: number; readonly broken: number }): void;
   quarantineDropped(reason: 'size' | 'age', entries: number, bytes: number): void;
   quarantineSize(bytes: number): void;
   requestRefused(status: 429 | 503): void;
@@ -48,6 +50,9 @@ export function createTelemetry(): Telemetry {
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
   const knownIds = new Gauge({ name: 'agent_audit_known_ids_bytes', help: 'Memory that holds which event ids are recorded: four to twelve bytes for each', registers });
+  const logEntries = new Gauge({ name: 'agent_audit_log_entries', help: 'Events in the logs of this collector', registers });
+  const logPending = new Gauge({ name: 'agent_audit_log_pending', help: 'Events in the logs that no checkpoint covers yet', registers });
+  const logsBroken = new Gauge({ name: 'agent_audit_logs_broken', help: 'Logs whose files are not what their checkpoint says', registers });
   const dropped = new Counter({ name: 'agent_audit_quarantine_dropped_total', help: 'Refused events dropped from quarantine, by the bound that they were beyond', labelNames: ['reason'], registers });
   const droppedBytes = new Counter({ name: 'agent_audit_quarantine_dropped_bytes_total', help: 'Bytes of refused events dropped from quarantine', labelNames: ['reason'], registers });
   const quarantine = new Gauge({ name: 'agent_audit_quarantine_bytes', help: 'Bytes of quarantine on disk, at the last look', registers });
@@ -74,6 +79,11 @@ export function createTelemetry(): Telemetry {
     insertFailed: () => insertFailures.inc(),
     segmentStuck: () => segmentsStuck.inc(),
     knownIds: (bytes) => knownIds.set(bytes),
+    logs: ({ entries, pending, broken }) => {
+      logEntries.set(entries);
+      logPending.set(pending);
+      logsBroken.set(broken);
+    },
     quarantineDropped: (reason, entries, bytes) => {
       dropped.inc({ reason }, entries);
       droppedBytes.inc({ reason }, bytes);

@@ -10,9 +10,14 @@ export interface Checkpoint {
   readonly root: Hash;
 }
 
+/** What is signed. */
+export function checkpointText({ origin, size, root }: Checkpoint): string {
+  return `${origin}\n${size}\n${Buffer.from(root).toString('base64')}\n`;
+}
+
 /** A checkpoint, signed. @param signers name themselves as the origin */
-export function signCheckpoint({ origin, size, root }: Checkpoint, signers: readonly NoteSigner[]): string {
-  return signNote(`${origin}\n${size}\n${Buffer.from(root).toString('base64')}\n`, signers);
+export function signCheckpoint(checkpoint: Checkpoint, signers: readonly NoteSigner[]): string {
+  return signNote(checkpointText(checkpoint), signers);
 }
 
 /**

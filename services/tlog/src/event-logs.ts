@@ -1,0 +1,306 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Log, Telemetry } from '@agent-audit/shared';
+import { checkpointText, type Checkpoint } from './checkpoint.ts';
+import type { LogRows } from './event-leaves.ts';
+import { CHECKPOINT, nodesIn } from './log-files.ts';
+import { LogThread, type Appended } from './log-thread.ts';
+import { consistencyProof, type Hash } from './merkle.ts';
+import { SALT_KEY_BYTES, Salts } from './salts.ts';
+
+/** What signs checkpoints. */
+export interface CheckpointSigner {
+  /** The text as a signed note, by every key that is in force, under the log's name. */
+  sign(origin: string, text: string): Promise<string>;
+}
+
+/** A checkpoint that was signed and stored, for whoever keeps it elsewhere. */
+export interface NewCheckpoint extends Checkpoint {
+  /** The signed note. */
+  readonly note: string;
+  /** Proves that it begins with what it was at a size before. */
+  readonly consistency: (fromSize: number) => Promise<readonly Hash[]>;
+}
+
+export interface EventLogsOptions {
+  /** `<data folder>/logs`. */
+  readonly folder: string;
+  readonly collectorId: string;
+  /** What the names of all logs begin with. */
+  readonly prefix: string;
+  readonly signer: CheckpointSigner;
+  /** Recorded events of a tenant at this collector from a place on, in the order of their places. */
+  readonly recorded: (tenant: string, firstIndex: number) => AsyncIterable<LogRows>;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly onCheckpoint?: (checkpoint: NewCheckpoint) => void;
+}
+
+/** Between two checkpoints of a log that grows, milliseconds. */
+const CHECKPOINT_MS = 2_000;
+const RETRY_MS = 1_000;
+
+export type LogState = { readonly state: 'open' } | { readonly state: 'broken'; readonly reason: string };
+
+interface EventLog {
+  readonly tenant: string;
+  readonly origin: string;
+  readonly folder: string;
+  /** Entries, durable or not. */
+  size: number;
+  /** Entries that the last checkpoint covers. */
+  checkpointSize: number;
+  broken: string | undefined;
+  catchingUp: Promise<void> | undefined;
+  /** Events came that it could not take: there is more to catch up with. */
+  missed: boolean;
+}
+
+/**
+ * The logs of a collector, one for each tenant, as they grow.
+ *
+ *     recorded events --> append --> hashed and written by a thread --> synced, signed as a checkpoint every few seconds
+ *
+ * A log follows the record: what it has not got when it is needed (after a crash, or where its disk failed) it reads
+ * from there. It is never cut behind its last checkpoint; one whose files are not what that says is *broken*, is left as it
+ * is, and grows no more.
+ */
+export class EventLogs {
+  readonly #options: EventLogsOptions;
+  readonly #thread: LogThread;
+  readonly #secret: Buffer;
+  readonly #logs = new Map<string, EventLog>();
+  readonly #opening = new Map<string, Promise<EventLog>>();
+  #timer: NodeJS.Timeout | undefined;
+  #signing: Promise<void> | undefined;
+  #stopped = false;
+
+  private constructor(options: EventLogsOptions, secret: Buffer) {
+    this.#options = options;
+    this.#secret = secret;
+    this.#thread = new LogThread(secret);
+  }
+
+  /** Opens all logs that are there. @throws Error where the folder cannot be read or written */
+  static async open(options: EventLogsOptions): Promise<EventLogs> {
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    const logs = new EventLogs(options, await keptSecret(options.folder));
+    for (const name of readdirSync(options.folder)) {
+      const [tenant, collectorId] = name.split('@');
+      if (tenant !== undefined && collectorId === options.collectorId) await logs.#open(tenant);
+    }
+    logs.#timer = setInterval(() => void logs.#signAll(), CHECKPOINT_MS).unref();
+    return logs;
+  }
+
+  /** How far the log of a tenant got. Places below it are given, and never given again. */
+  size(tenant: string): number {
+    return this.#logs.get(tenant)?.size ?? 0;
+  }
+
+  sizes(): ReadonlyMap<string, number> {
+    return new Map(this.#logs.values().map(({ tenant, size }) => [tenant, size]));
+  }
+
+  get folder(): string {
+    return this.#options.folder;
+  }
+
+  /** Undefined for a tenant without a log. */
+  stateOf(tenant: string): LogState | undefined {
+    const log = this.#logs.get(tenant);
+    if (log === undefined) return undefined;
+    return log.broken === undefined ? { state: 'open' } : { state: 'broken', reason: log.broken };
+  }
+
+  salts(tenant: string): Salts {
+    return new Salts(this.#secret, this.originOf(tenant));
+  }
+
+  originOf(tenant: string): string {
+    return originOf(this.#options.prefix, tenant, this.#options.collectorId);
+  }
+
+  /**
+   * Events that are recorded now. Never rejects: what a log does not take now it reads from the record later.
+   *
+   * @param rows are read until the promise is resolved
+   */
+  async append(rows: LogRows): Promise<void> {
+    try {
+      for (const { tenant } of rows.runs) if (!this.#logs.has(tenant)) await this.#open(tenant);
+      for (const appended of await this.#thread.append(rows)) this.#note(appended);
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'events could not be put into their log; they are read from the record later');
+      for (const { tenant } of rows.runs) this.#catchUp(tenant);
+    }
+  }
+
+  /** Looks whether the record has more than the logs. @param sizes events of each tenant in the record */
+  follow(sizes: ReadonlyMap<string, number>): void {
+    for (const [tenant, size] of sizes) if (size > this.size(tenant)) this.#catchUp(tenant);
+    for (const { tenant, size, broken } of this.#logs.values()) {
+      const recorded = sizes.get(tenant) ?? 0;
+      if (recorded < size && broken === undefined) this.#options.log.error({ tenant, log_size: size, recorded }, 'the log of a tenant has more events than the record: events were removed from ClickHouse, or it was set back to an older state. `agent-audit verify` names them');
+    }
+  }
+
+  /** Resolves when all that is recorded is in its log and covered by a checkpoint, as far as that can be had. */
+  async settled(): Promise<void> {
+    for (const { catchingUp } of this.#logs.values()) await catchingUp;
+    await this.#signing;
+    await this.#signAll();
+  }
+
+  /** A last checkpoint of each; what is not in the logs by now is at the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#signing;
+    await this.#signAll();
+    await this.#thread.close();
+  }
+
+  #open(tenant: string): Promise<EventLog> {
+    let opening = this.#opening.get(tenant);
+    if (opening === undefined) {
+      opening = this.#openNow(tenant).finally(() => this.#opening.delete(tenant));
+      this.#opening.set(tenant, opening);
+    }
+    return opening;
+  }
+
+  async #openNow(tenant: string): Promise<EventLog> {
+    const { log } = this.#options;
+    const origin = this.originOf(tenant);
+    const folder = join(this.#options.folder, folderName(tenant, this.#options.collectorId));
+    const { size, broken } = await this.#thread.open({ tenant, origin, folder });
+    const opened: EventLog = { tenant, origin, folder, size, checkpointSize: size, broken, catchingUp: undefined, missed: false };
+    if (broken !== undefined) log.fatal({ tenant, reason: broken }, 'a log is broken: somebody changed its files. It is left as it is; new events are recorded, but not covered by a proof');
+    this.#logs.set(tenant, opened);
+    this.#tell();
+    return opened;
+  }
+
+  #note({ tenant, size, behind, failure }: Appended): void {
+    const log = this.#logs.get(tenant) as EventLog;
+    if (log.broken !== undefined) return;
+    log.size = size;
+    if (failure !== undefined) this.#options.log.error({ tenant, reason: failure }, 'a log could not be written');
+    if (behind) this.#catchUp(tenant);
+  }
+
+  #catchUp(tenant: string): void {
+    void this.#log(tenant).then((log) => {
+      log.missed = true;
+      log.catchingUp ??= this.#catchUpNow(log).finally(() => {
+        log.catchingUp = undefined;
+      });
+    }, (error: unknown) => this.#options.log.error({ err: error, tenant }, 'a log could not be opened'));
+  }
+
+  async #log(tenant: string): Promise<EventLog> {
+    return this.#logs.get(tenant) ?? this.#open(tenant);
+  }
+
+  async #catchUpNow(log: EventLog): Promise<void> {
+    while (log.missed && log.broken === undefined && !this.#stopped) {
+      log.missed = false;
+      try {
+        for await (const rows of this.#options.recorded(log.tenant, log.size)) {
+          if (this.#stopped) return;
+          for (const { size, failure } of await this.#thread.append(rows)) {
+            log.size = size;
+            if (failure !== undefined) throw new Error(failure);
+          }
+        }
+      } catch (error) {
+        if (this.#stopped) return;
+        log.missed = true;
+        this.#options.log.warn({ err: error, tenant: log.tenant }, 'a log could not read what it misses from the record; trying again');
+        await this.#options.clock.sleep(RETRY_MS);
+      }
+    }
+  }
+
+  #signAll(): Promise<void> {
+    this.#signing ??= this.#signGrown().finally(() => {
+      this.#signing = undefined;
+    });
+    return this.#signing;
+  }
+
+  async #signGrown(): Promise<void> {
+    for (const log of this.#logs.values()) {
+      if (log.broken !== undefined || log.size === log.checkpointSize) continue;
+      try {
+        await this.#sign(log);
+      } catch (error) {
+        this.#options.log.error({ err: error, tenant: log.tenant }, 'a checkpoint could not be signed or stored; trying again');
+      }
+    }
+    this.#tell();
+  }
+
+  async #sign(log: EventLog): Promise<void> {
+    const { origin, folder } = log;
+    const { size, root } = await this.#thread.sync(log.tenant);
+    const note = await this.#options.signer.sign(origin, checkpointText({ origin, size, root }));
+    await store(folder, note);
+    log.checkpointSize = size;
+    this.#options.onCheckpoint?.({ origin, size, root, note, consistency: async (from) => consistencyProof(nodesIn(folder, size), from, size) });
+  }
+
+  #tell(): void {
+    const logs = [...this.#logs.values()];
+    const { telemetry } = this.#options;
+    telemetry.logs({
+      entries: logs.reduce((sum, { size }) => sum + size, 0),
+      pending: logs.reduce((sum, { size, checkpointSize }) => sum + size - checkpointSize, 0),
+      broken: logs.filter(({ broken }) => broken !== undefined).length,
+    });
+  }
+}
+
+/** The name of a tenant's log, which is also that of its key. */
+export function originOf(prefix: string, tenant: string, collectorId: string): string {
+  return `${prefix}/${tenant}/${collectorId}`;
+}
+
+/** Neither name can hold an `@`. */
+export function folderName(tenant: string, collectorId: string): string {
+  return `${tenant}@${collectorId}`;
+}
+
+/** Made once: without it nobody can verify what was salted with it. */
+async function keptSecret(folder: string): Promise<Buffer> {
+  const file = join(folder, 'salt-secret');
+  try {
+    const secret = await readFile(file);
+    if (secret.length !== SALT_KEY_BYTES) throw new Error(`${file} has ${secret.length} bytes instead of ${SALT_KEY_BYTES}; restore it from a backup, the proofs of all events need it`);
+    return secret;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const secret = randomBytes(SALT_KEY_BYTES);
+    await writeDurably(file, secret);
+    return secret;
+  }
+}
+
+const store = (folder: string, note: string): Promise<void> => writeDurably(join(folder, CHECKPOINT), note);
+
+/** As a whole or not at all. */
+async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const next = `${path}.next`;
+  await writeFile(next, content, { mode: 0o600, flush: true });
+  await rename(next, path);
+  const folder = await open(join(path, '..'), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
