@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeQuarantine, Store, StoreError } from '@agent-audit/queries';
 import { EventTape, type AuditEvent } from '@agent-audit/schemas';
 import { createTelemetry, systemClock, type Clock, type Telemetry } from '@agent-audit/shared';
+import type { EventLogs } from '@agent-audit/tlog';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { z } from 'zod';
@@ -69,6 +70,7 @@ export interface StartOptions {
   readonly clock?: Clock;
   readonly telemetry?: Telemetry;
   readonly disk?: TestDisk;
+  readonly logs?: EventLogs;
   readonly folder?: string;
   readonly collectorId?: string;
   /** Changes the store before the recorder sees it. */
@@ -79,7 +81,7 @@ export interface StartOptions {
 export const quiet = createTelemetry();
 
 /** A recorder with a store and a disk of its own, which a test may let fail. */
-export async function start({ after, clock = systemClock, telemetry = quiet, disk = new TestDisk(), prepare, ...options }: StartOptions = {}): Promise<Started> {
+export async function start({ after, clock = systemClock, telemetry = quiet, disk = new TestDisk(), prepare, logs, ...options }: StartOptions = {}): Promise<Started> {
   const store = new Store(test.options);
   stores.push(store);
   prepare?.(store);
@@ -87,7 +89,7 @@ export async function start({ after, clock = systemClock, telemetry = quiet, dis
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
   const collectorId = after?.collectorId ?? options.collectorId ?? unique('c');
   const folder = after?.folder ?? options.folder ?? join(base, collectorId);
-  const recorder = new Recorder({ store, collectorId, folder, disk, maxBytes: 2 ** 40, reserveBytes: 0, log, clock, telemetry });
+  const recorder = new Recorder({ store, collectorId, folder, disk, maxBytes: 2 ** 40, reserveBytes: 0, log, clock, telemetry, ...(logs === undefined ? {} : { logs }) });
   await recorder.start();
   return {
     recorder, store, disk, collectorId, folder, lines,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { eventEntry, eventLeaf, leavesOf, MISSING_LEAF, saltedDigest, type LogRows } from './event-leaves.ts';
 import { Salts } from './salts.ts';

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { checkpointText, type Checkpoint } from './checkpoint.ts';
 import type { LogRows } from './event-leaves.ts';
-import { CHECKPOINT, nodesIn } from './log-files.ts';
+import { CHECKPOINT, nodesIn, readCheckpoint } from './log-files.ts';
 import { LogThread, type Appended } from './log-thread.ts';
 import { consistencyProof, type Hash } from './merkle.ts';
 import { SALT_KEY_BYTES, Salts } from './salts.ts';
@@ -43,7 +43,19 @@ export interface EventLogsOptions {
 const CHECKPOINT_MS = 2_000;
 const RETRY_MS = 1_000;
 
-export type LogState = { readonly state: 'open' } | { readonly state: 'broken'; readonly reason: string };
+/** A log as it can be read. */
+export interface LogView {
+  readonly tenant: string;
+  readonly collectorId: string;
+  readonly origin: string;
+  readonly folder: string;
+  /** What is wrong with its files, where that is known. */
+  readonly broken: string | undefined;
+  readonly salts: Salts;
+  /** The last that was signed, and what it says; absent where none was. */
+  readonly note?: string;
+  readonly checkpoint?: Checkpoint;
+}
 
 interface EventLog {
   readonly tenant: string;
@@ -54,9 +66,12 @@ interface EventLog {
   /** Entries that the last checkpoint covers. */
   checkpointSize: number;
   broken: string | undefined;
-  catchingUp: Promise<void> | undefined;
-  /** Events came that it could not take: there is more to catch up with. */
+}
+
+interface CatchingUp {
+  /** Events came that the log could not take: there is more to read. */
   missed: boolean;
+  done: Promise<void>;
 }
 
 /**
@@ -74,6 +89,8 @@ export class EventLogs {
   readonly #secret: Buffer;
   readonly #logs = new Map<string, EventLog>();
   readonly #opening = new Map<string, Promise<EventLog>>();
+  readonly #appending = new Set<Promise<void>>();
+  readonly #catching = new Map<string, CatchingUp>();
   #timer: NodeJS.Timeout | undefined;
   #signing: Promise<void> | undefined;
   #stopped = false;
@@ -105,23 +122,23 @@ export class EventLogs {
     return new Map(this.#logs.values().map(({ tenant, size }) => [tenant, size]));
   }
 
-  get folder(): string {
-    return this.#options.folder;
+  /**
+   * A log of this data folder, also of a collector that had it before.
+   *
+   * @returns undefined where there is none @throws LogBroken where its checkpoint is none
+   */
+  view(tenant: string, collectorId: string): LogView | undefined {
+    const folder = join(this.#options.folder, folderName(tenant, collectorId));
+    if (!existsSync(folder)) return undefined;
+    const broken = collectorId === this.#options.collectorId ? this.#logs.get(tenant)?.broken : undefined;
+    const origin = originOf(this.#options.prefix, tenant, collectorId);
+    return { tenant, collectorId, origin, folder, broken, salts: new Salts(this.#secret, origin), ...readCheckpoint(folder) };
   }
 
-  /** Undefined for a tenant without a log. */
-  stateOf(tenant: string): LogState | undefined {
-    const log = this.#logs.get(tenant);
-    if (log === undefined) return undefined;
-    return log.broken === undefined ? { state: 'open' } : { state: 'broken', reason: log.broken };
-  }
-
-  salts(tenant: string): Salts {
-    return new Salts(this.#secret, this.originOf(tenant));
-  }
-
-  originOf(tenant: string): string {
-    return originOf(this.#options.prefix, tenant, this.#options.collectorId);
+  /** All logs of a tenant in this data folder. */
+  viewsOf(tenant: string): LogView[] {
+    const names = readdirSync(this.#options.folder).map((name) => name.split('@')).filter(([of, collectorId]) => of === tenant && collectorId !== undefined);
+    return names.map(([, collectorId]) => this.view(tenant, collectorId as string)).filter((view) => view !== undefined);
   }
 
   /**
@@ -129,7 +146,13 @@ export class EventLogs {
    *
    * @param rows are read until the promise is resolved
    */
-  async append(rows: LogRows): Promise<void> {
+  append(rows: LogRows): Promise<void> {
+    const appending = this.#appendNow(rows).finally(() => this.#appending.delete(appending));
+    this.#appending.add(appending);
+    return appending;
+  }
+
+  async #appendNow(rows: LogRows): Promise<void> {
     try {
       for (const { tenant } of rows.runs) if (!this.#logs.has(tenant)) await this.#open(tenant);
       for (const appended of await this.#thread.append(rows)) this.#note(appended);
@@ -150,7 +173,8 @@ export class EventLogs {
 
   /** Resolves when all that is recorded is in its log and covered by a checkpoint, as far as that can be had. */
   async settled(): Promise<void> {
-    for (const { catchingUp } of this.#logs.values()) await catchingUp;
+    await Promise.all(this.#appending);
+    for (const { done } of this.#catching.values()) await done;
     await this.#signing;
     await this.#signAll();
   }
@@ -159,6 +183,7 @@ export class EventLogs {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    await Promise.all(this.#appending);
     await this.#signing;
     await this.#signAll();
     await this.#thread.close();
@@ -175,10 +200,10 @@ export class EventLogs {
 
   async #openNow(tenant: string): Promise<EventLog> {
     const { log } = this.#options;
-    const origin = this.originOf(tenant);
+    const origin = originOf(this.#options.prefix, tenant, this.#options.collectorId);
     const folder = join(this.#options.folder, folderName(tenant, this.#options.collectorId));
     const { size, broken } = await this.#thread.open({ tenant, origin, folder });
-    const opened: EventLog = { tenant, origin, folder, size, checkpointSize: size, broken, catchingUp: undefined, missed: false };
+    const opened: EventLog = { tenant, origin, folder, size, checkpointSize: size, broken };
     if (broken !== undefined) log.fatal({ tenant, reason: broken }, 'a log is broken: somebody changed its files. It is left as it is; new events are recorded, but not covered by a proof');
     this.#logs.set(tenant, opened);
     this.#tell();
@@ -194,23 +219,22 @@ export class EventLogs {
   }
 
   #catchUp(tenant: string): void {
-    void this.#log(tenant).then((log) => {
-      log.missed = true;
-      log.catchingUp ??= this.#catchUpNow(log).finally(() => {
-        log.catchingUp = undefined;
-      });
-    }, (error: unknown) => this.#options.log.error({ err: error, tenant }, 'a log could not be opened'));
+    let catching = this.#catching.get(tenant);
+    if (catching === undefined) {
+      catching = { missed: true, done: Promise.resolve() };
+      this.#catching.set(tenant, catching);
+      catching.done = this.#catchUpNow(tenant, catching).finally(() => this.#catching.delete(tenant));
+    }
+    catching.missed = true;
   }
 
-  async #log(tenant: string): Promise<EventLog> {
-    return this.#logs.get(tenant) ?? this.#open(tenant);
-  }
-
-  async #catchUpNow(log: EventLog): Promise<void> {
-    while (log.missed && log.broken === undefined && !this.#stopped) {
-      log.missed = false;
+  async #catchUpNow(tenant: string, catching: CatchingUp): Promise<void> {
+    while (catching.missed && !this.#stopped) {
+      catching.missed = false;
       try {
-        for await (const rows of this.#options.recorded(log.tenant, log.size)) {
+        const log = this.#logs.get(tenant) ?? (await this.#open(tenant));
+        if (log.broken !== undefined) return;
+        for await (const rows of this.#options.recorded(tenant, log.size)) {
           if (this.#stopped) return;
           for (const { size, failure } of await this.#thread.append(rows)) {
             log.size = size;
@@ -219,8 +243,8 @@ export class EventLogs {
         }
       } catch (error) {
         if (this.#stopped) return;
-        log.missed = true;
-        this.#options.log.warn({ err: error, tenant: log.tenant }, 'a log could not read what it misses from the record; trying again');
+        catching.missed = true;
+        this.#options.log.warn({ err: error, tenant }, 'a log could not read what it misses from the record; trying again');
         await this.#options.clock.sleep(RETRY_MS);
       }
     }

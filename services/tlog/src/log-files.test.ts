@@ -1,7 +1,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { signCheckpoint } from './checkpoint.ts';
 import { CHECKPOINT, LogBroken, LogWriter, nodesIn, readCheckpoint, readTile } from './log-files.ts';
