@@ -53,6 +53,7 @@ export const Recorded = z.object({
   collector_id: z.string().meta({ description: 'Collector that recorded it.' }),
   log_id: z.string().meta({ description: 'The log that holds it: one per tenant and collector.' }),
   log_index: z.int().min(0).meta({ description: 'Its place in that log, from 0, in the order of recording.' }),
+  salt: z.string().meta({ description: 'Base64 of the 16 bytes that its leaf in the log is salted with; absent where this collector does not have the log.' }).optional(),
   redactions: z.array(z.unknown()).meta({ description: 'What was redacted before it was recorded.' }),
   flags: z.array(z.string()).meta({ description: 'Remarks, such as `conflict` or `late`.' }),
 }).meta({ id: 'Recorded', description: 'What the collector says about an event, as against what the event says.' });
@@ -61,6 +62,48 @@ export type Recorded = z.infer<typeof Recorded>;
 export const EventRecord = z.object({ event: RecordedEvent, recorded: Recorded })
   .meta({ id: 'EventRecord', description: 'An event as it was recorded, and what the collector says about it.' });
 export type EventRecord = z.infer<typeof EventRecord>;
+
+export const PROOF_STATES = ['verified', 'pending', 'not covered', 'broken'] as const;
+
+export const ProofState = z.object({
+  state: z.enum(PROOF_STATES).meta({ description: '`verified`: its stored bytes are those of its leaf, under a signed checkpoint. `pending`: the next checkpoint covers it. `not covered`: no log here holds it. `broken`: the log or the event was changed.' }),
+  detail: z.string().meta({ description: 'Why, in words.' }),
+  checkpoint_size: z.int().min(0).meta({ description: 'Entries that the last checkpoint covers.' }).optional(),
+}).meta({ id: 'ProofState', description: 'What the log says of an event, as it was checked for this answer.' });
+export type ProofState = z.infer<typeof ProofState>;
+
+export const EventAnswer = EventRecord.extend({
+  proof: ProofState,
+  conflicts: z.array(EventRecord).meta({ description: 'Recorded under the same id with other bytes.' }),
+}).meta({ id: 'EventAnswer', description: 'One event, and the state of its proof.' });
+
+export const LogKey = z.object({
+  verifier_key: z.string().meta({ description: 'The public key under the name of this log, as C2SP signed-note has it.' }),
+  public_key: z.string().meta({ description: 'Base64 of the 32 bytes.' }),
+  created_at: utc('When it began to sign.'),
+  retires_at: utc('When it stops, or stopped, signing.').nullable(),
+  endorsement: z.string().nullable().meta({ description: 'Base64 of the signature with which the key before it vouches for it.' }),
+}).meta({ id: 'LogKey' });
+
+export const LogInfo = z.object({
+  log_id: z.string(),
+  origin: z.string().meta({ description: 'Its name in checkpoints.' }),
+  state: z.enum(['open', 'broken']),
+  detail: z.string().meta({ description: 'What is broken.' }).optional(),
+  size: z.int().min(0).meta({ description: 'Entries under the last checkpoint.' }),
+  root: z.string().nullable().meta({ description: 'Base64 of their root.' }),
+  keys: z.array(LogKey).meta({ description: 'All keys there ever were, oldest first.' }),
+}).meta({ id: 'LogInfo' });
+export type LogInfo = z.infer<typeof LogInfo>;
+
+export const LogList = z.object({ logs: z.array(LogInfo) }).meta({ id: 'LogList' });
+export type LogList = z.infer<typeof LogList>;
+
+export const Consistency = z.object({
+  log_id: z.string(), from: z.int().min(0), to: z.int().min(0),
+  hashes: z.array(z.string()).meta({ description: 'Base64, as RFC 6962 section 2.1.2 orders them.' }),
+}).meta({ id: 'Consistency', description: 'Proves that the log of `to` entries begins with that of `from`.' });
+export type Consistency = z.infer<typeof Consistency>;
 
 export const EmitterCompleteness = z.object({
   emitter: z.string(),

@@ -50,6 +50,7 @@ const PREFER: Parameter = {
   description: '`wait=N` (RFC 7240): answer when the events can be found, after N seconds at the latest. They are durable either way.',
 };
 const ANY_OBJECT: JsonSchema = { type: 'object' };
+const LOG = [path('tenant', 'Whose log it is.'), path('collector_id', 'Collector that keeps it.')];
 
 export const ROUTES: readonly Route[] = [
   {
@@ -90,7 +91,37 @@ export const ROUTES: readonly Route[] = [
     method: 'get', path: '/v1/events/{event_id}', operationId: 'getEvent', tag: 'Reconstructing', scope: 'events:read',
     summary: 'One event',
     parameters: [path('event_id', '`event_id`.')],
-    answers: { 200: { description: 'The event.', schema: 'EventRecord' } }, problems: [404],
+    answers: { 200: { description: 'The event.', schema: 'EventAnswer' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/v1/events/{event_id}/proof', operationId: 'getEventProof', tag: 'Proving', scope: 'events:read',
+    summary: 'That an event is in the log, to be verified without this service',
+    description: 'A C2SP tlog-proof. Its `extra` line is base64 of JSON: tenant, event_id, received_at_us (microseconds since 1970), salt. docs/proof.md says how the leaf is made of them and of the event\'s bytes.',
+    parameters: [
+      path('event_id', '`event_id`.'), query('log_index', 'Which, where several are recorded under the id; default: the first.', { type: 'integer', minimum: 0 }),
+    ],
+    answers: { 200: { description: 'The proof.', schema: { type: 'string' }, mediaType: 'text/plain' } }, problems: [404, 409],
+  },
+  {
+    method: 'get', path: '/v1/logs', operationId: 'listLogs', tag: 'Proving', scope: 'events:read', summary: 'Logs of the tenant, and the keys that sign them',
+    answers: { 200: { description: 'The logs in the data folder of this collector.', schema: 'LogList' } },
+  },
+  {
+    method: 'get', path: '/v1/logs/{tenant}/{collector_id}/checkpoint', operationId: 'getCheckpoint', tag: 'Proving', scope: 'events:read',
+    summary: 'What the log is now, signed', description: 'A C2SP tlog-checkpoint.',
+    parameters: LOG, answers: { 200: { description: 'The checkpoint.', schema: { type: 'string' }, mediaType: 'text/plain' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/v1/logs/{tenant}/{collector_id}/tile/{path}', operationId: 'getTile', tag: 'Proving', scope: 'events:read',
+    summary: 'Hashes or entries of the log', description: 'C2SP tlog-tiles: `tile/<level>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]`. N has the form x001/x234/067.',
+    parameters: [...LOG, path('path', 'Level, or `entries`, and place.')],
+    answers: { 200: { description: 'The tile.', schema: { type: 'string', format: 'binary' }, mediaType: 'application/octet-stream' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/v1/logs/{tenant}/{collector_id}/consistency', operationId: 'getConsistency', tag: 'Proving', scope: 'events:read',
+    summary: 'That the log only grew',
+    parameters: [...LOG, query('from', 'Entries of the earlier checkpoint.', { type: 'integer', minimum: 0 }, true), query('to', 'Entries of the later one; default: the last.', { type: 'integer', minimum: 0 })],
+    answers: { 200: { description: 'The proof.', schema: 'Consistency' } }, problems: [404],
   },
   {
     method: 'get', path: '/v1/agents', operationId: 'listAgents', tag: 'Reconstructing', scope: 'events:read',

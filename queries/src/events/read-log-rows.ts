@@ -22,13 +22,13 @@ const SLICE = 20_000;
 const WORD_BYTES = 8;
 
 /**
- * What a tenant's log needs of the events that a collector recorded, from a place on, in order.
+ * What a tenant's log needs of the events that a collector recorded, from a place on, in order. @param end place before which it ends
  *
  * @throws StoreError
  */
-export async function* readLogRows(store: Store, tenant: string, collectorId: string, firstIndex: number): AsyncGenerator<LogRows> {
+export async function* readLogRows(store: Store, tenant: string, collectorId: string, firstIndex: number, end = Infinity): AsyncGenerator<LogRows> {
   for (let from = firstIndex, size = Infinity; from < size; from += SLICE) {
-    if (size === Infinity) size = await logSize(store, tenant, collectorId);
+    if (size === Infinity) size = Math.min(end, await logSize(store, tenant, collectorId));
     if (from >= size) return;
     const to = Math.min(size, from + SLICE);
     yield toLogRows(await gather(store, { tenant, collector_id: collectorId, from, to }), tenant, from, to);

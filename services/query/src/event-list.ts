@@ -30,7 +30,7 @@ export async function answerEventList(deps: QueryDeps, tenant: string, query: Ev
     ? null
     : encodeCursor(question, [`${window.fromNs}`, `${window.toNs}`, `${next.timeNs}`, next.agentId, next.eventId, next.taken]);
   return json(
-    `{"events":[${page.events.map(eventRecordJson).join(',')}],"next_cursor":${JSON.stringify(cursor)},"completeness":${completenessJson(known, asOfNs)}}`,
+    `{"events":[${page.events.map((row) => eventRecordJson(deps, row)).join(',')}],"next_cursor":${JSON.stringify(cursor)},"completeness":${completenessJson(known, asOfNs)}}`,
   );
 }
 
@@ -41,12 +41,14 @@ function agentsOf(query: EventQuery): readonly string[] | undefined {
 }
 
 /** `{event, recorded}` as JSON text. The event goes out as the very bytes that came in, never parsed and printed again. */
-export function eventRecordJson(row: StoredEvent): string {
+export function eventRecordJson({ proofs }: QueryDeps, row: StoredEvent): string {
+  const salt = proofs?.logs.saltOf(row.tenant, row.collector_id, row.log_index);
   const recorded: Recorded = {
     received_at: formatNanos(row.received_at_us * 1000n),
     collector_id: row.collector_id,
     log_id: `${row.tenant}/${row.collector_id}`,
     log_index: row.log_index,
+    ...(salt === undefined ? {} : { salt: salt.toString('base64') }),
     redactions: [],
     flags: flagNames(row.flags),
   };

@@ -4,9 +4,12 @@ import type { QueryDeps } from './deps.ts';
 import { getAgents } from './get-agents.ts';
 import { getEvent } from './get-event.ts';
 import { getEvents } from './get-events.ts';
+import { getProof } from './get-proof.ts';
 import { getQuarantine } from './get-quarantine.ts';
 import { getTimeline } from './get-timeline.ts';
+import { logRoutes } from './log-routes.ts';
 
+export type { Proofs } from './proofs.ts';
 export type { QueryDeps } from './deps.ts';
 
 /** The routes over which the record is read. */
@@ -15,6 +18,8 @@ export function queryRoutes(deps: QueryDeps): Hono<AuthEnv> {
     .route('/', getTimeline(deps))
     .route('/', getEvents(deps))
     .route('/', getEvent(deps))
+    .route('/', getProof(deps))
+    .route('/', logRoutes(deps))
     .route('/', getAgents(deps))
     .route('/', getQuarantine(deps));
 }

@@ -31,3 +31,12 @@ export function readPage(c: Context): PageQuery {
   if (!parsed.ok) throw invalidParameter(parsed.errors);
   return parsed.query;
 }
+
+/** A whole number, given at most once; undefined where it is not given. @throws Problem `invalid_parameter` */
+export function readCount(c: Context, name: string): number | undefined {
+  const [given, ...more] = new URL(c.req.url).searchParams.getAll(name);
+  if (given === undefined) return undefined;
+  if (more.length > 0) throw invalidParameter([{ path: `/${name}`, code: 'duplicate_key', message: 'must be given once' }]);
+  if (!/^\d{1,15}$/.test(given)) throw invalidParameter([{ path: `/${name}`, code: 'not_allowed', message: 'must be a whole number' }]);
+  return Number(given);
+}

@@ -21,6 +21,7 @@ describe('readConfig', () => {
       HTTP_MAX_CONNECTIONS: 4096,
       QUARANTINE_MAX_BYTES: 1_073_741_824, QUARANTINE_MAX_DAYS: 184,
       BUFFER: 'disk', KAFKA_TOPIC: ['agent-audit.events'], KAFKA_GROUP: 'agent-audit', KAFKA_CLIENT_ID: 'agent-audit', KAFKA_TLS: false,
+      LOG_KEY_OVERLAP_DAYS: 30, ANCHOR_INTERVAL_SECONDS: 60, ANCHOR_S3_REGION: 'us-east-1',
     });
   });
 
@@ -44,6 +45,10 @@ describe('readConfig', () => {
     [{ BUFFER: 'kafka' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_BROKERS'],
     [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TENANT: 'fixed:acme' }, 'BUFFER=kafka needs AGENT_AUDIT_KAFKA_TENANT=header:agent-audit-tenant'],
     [{ BUFFER: 'kafka', KAFKA_BROKERS: 'a:1', KAFKA_TOPIC: 'a,b' }, 'BUFFER=kafka writes to one topic'],
+    [{ LOG_SIGN_COMMAND: 'sign' }, 'LOG_SIGN_COMMAND needs AGENT_AUDIT_LOG_PUBLIC_KEY'],
+    [{ LOG_PUBLIC_KEY: `${'A'.repeat(43)}=` }, 'LOG_PUBLIC_KEY needs AGENT_AUDIT_LOG_SIGN_COMMAND'],
+    [{ ANCHOR_S3_ACCESS_KEY_ID: 'a' }, 'ANCHOR_S3_ACCESS_KEY_ID needs AGENT_AUDIT_ANCHOR_S3_SECRET_ACCESS_KEY'],
+    [{ ANCHORS: 'file:/a,s3://b/c' }, 'ANCHORS with s3:// needs AGENT_AUDIT_ANCHOR_S3_ACCESS_KEY_ID'],
   ])('says of %j what is wrong together', (settings, message) => {
     expect(refusal(Object.fromEntries(Object.entries(settings).map(([name, value]) => [`AGENT_AUDIT_${name}`, value])))).toContain(message);
   });
@@ -58,6 +63,7 @@ describe('readConfig', () => {
     ['ADMIN_KEY', 'too-short-a-secret'], ['ADMIN_KEY', `${'secret'.repeat(6)} with space`], ['ADMIN_KEY', 'ž'.repeat(40)], ['COLLECTOR_ID', 'a b'], ['COLLECTOR_ID', 'a/b'], ['LOG_LEVEL', 'verbose'],
     ['BUFFER', 'memory'], ['KAFKA_BROKERS', 'kafka'], ['KAFKA_BROKERS', 'a:9092,,b:9092'], ['KAFKA_TOPIC', 'a topic'], ['KAFKA_TLS', 'yes'], ['KAFKA_SASL_MECHANISM', 'oauthbearer'],
     ['KAFKA_TENANT', 'acme'], ['KAFKA_TENANT', 'fixed:a b'], ['KAFKA_TENANT', 'topic:events'], ['KAFKA_TENANT', 'owner:x'],
+    ['LOG_PUBLIC_KEY', 'AAAA'], ['LOG_KEY_FILE', 'a,,b'], ['LOG_KEY_OVERLAP_DAYS', 'P30D'], ['ANCHORS', 'ftp://host'], ['ANCHORS', 'https://host/secret,host'], ['ANCHORS', 'file:relative'], ['ANCHOR_INTERVAL_SECONDS', '0'], ['ANCHOR_S3_ENDPOINT', 'minio:9000'], ['ANCHOR_S3_REGION', 'eu west'],
   ])('names %s, and keeps %j to itself', (name, value) => {
     const message = refusal({ [`AGENT_AUDIT_${name}`]: value });
     expect(message).toContain(`AGENT_AUDIT_${name}`);
@@ -91,7 +97,7 @@ describe('describeSettings', () => {
   it('has a sentence for every setting, and the defaults that are used', () => {
     const settings = describeSettings();
     for (const { variable, description } of settings) {
-      expect(variable).toMatch(/^AGENT_AUDIT_[A-Z_]+$/);
+      expect(variable).toMatch(/^AGENT_AUDIT_[A-Z][A-Z0-9_]+$/);
       expect(description).not.toBe('');
     }
     const defaults = Object.fromEntries(settings.filter((setting) => setting.default !== undefined).map((setting) => [setting.variable.slice('AGENT_AUDIT_'.length), setting.default]));

@@ -57,6 +57,20 @@ const Settings = z.object({
   KAFKA_SASL_MECHANISM: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional().describe('How this client says who it is; unset: it does not'),
   KAFKA_USERNAME: z.string().min(1).optional().describe('User for SASL'),
   KAFKA_PASSWORD: z.string().min(1).optional().describe('Password for SASL'),
+  PROOF: z.enum(['on', 'off']).default('on').describe('Whether recorded events are put into logs that prove them: `on` or `off`'),
+  LOG_NAME: z.string().regex(/^[A-Za-z0-9._~-]+(?:\/[A-Za-z0-9._~-]+)*$/, 'must be like audit.example.com').default('agent-audit').describe('What the names of the logs begin with: a name of yours, such as a host or URL without its scheme. It is in every checkpoint and must not change'),
+  LOG_KEY_FILE: list(/./, 'must be names of files, separated by commas').optional().describe('Files with the Ed25519 keys that sign the logs, oldest first, separated by commas; unset: one is made and kept in the data folder'),
+  LOG_SIGN_COMMAND: z.string().min(1).optional().describe('Command that signs the logs: gets the text on standard input, prints base64 of the signature'),
+  LOG_PUBLIC_KEY: z.string().regex(/^[A-Za-z0-9+/]{43}=$|^[A-Za-z0-9+/]{59}=$/, 'must be base64 of an Ed25519 public key, of its 32 bytes or of its DER').optional().describe('The key with which that command signs'),
+  LOG_KEY_OVERLAP_DAYS: digits.pipe(z.number().max(3650)).default(30).describe('Days that a key goes on signing beside the one that took over'),
+  ANCHORS: list(/^(?:file:\/|https?:\/\/|insecure\+http:\/\/|s3:\/\/|witness:)/, 'must begin with file:/, https://, s3:// or witness:').optional()
+    .describe('Where checkpoints of the logs are kept outside of this host, separated by commas'),
+  ANCHOR_INTERVAL_SECONDS: size.default(60).describe('Least time between two checkpoints of one log at one such place'),
+  ANCHOR_WEBHOOK_SECRET: z.string().min(1).optional().describe('Secret with which what is sent to a webhook is signed (HMAC-SHA256)'),
+  ANCHOR_S3_ENDPOINT: z.string().regex(/^(?:https?|insecure\+http):\/\/[^/]/, 'must begin with https://').optional().describe('An S3-compatible server; unset: AWS'),
+  ANCHOR_S3_REGION: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be the name of a region').default('us-east-1').describe('Region of the buckets'),
+  ANCHOR_S3_ACCESS_KEY_ID: z.string().min(1).optional().describe('Access key for the buckets'),
+  ANCHOR_S3_SECRET_ACCESS_KEY: z.string().min(1).optional().describe('Its secret'),
 });
 
 export type Config = Readonly<z.infer<typeof Settings>>;
@@ -109,6 +123,11 @@ function contradictions(config: Config): string[] {
   if (!config.KAFKA_TLS) {
     for (const name of ['KAFKA_TLS_CA_FILE', 'KAFKA_TLS_CERT_FILE'] as const) if (config[name] !== undefined) wrong.push(`${PREFIX}${name} needs ${PREFIX}KAFKA_TLS=true`);
   }
+  needs('LOG_SIGN_COMMAND', 'LOG_PUBLIC_KEY');
+  needs('LOG_PUBLIC_KEY', 'LOG_SIGN_COMMAND');
+  needs('ANCHOR_S3_ACCESS_KEY_ID', 'ANCHOR_S3_SECRET_ACCESS_KEY');
+  needs('ANCHOR_S3_SECRET_ACCESS_KEY', 'ANCHOR_S3_ACCESS_KEY_ID');
+  if (config.ANCHORS?.some((anchor) => anchor.startsWith('s3:')) === true && config.ANCHOR_S3_ACCESS_KEY_ID === undefined) wrong.push(`${PREFIX}ANCHORS with s3:// needs ${PREFIX}ANCHOR_S3_ACCESS_KEY_ID`);
   if (config.BUFFER === 'kafka') {
     if (config.KAFKA_BROKERS === undefined) wrong.push(`${PREFIX}BUFFER=kafka needs ${PREFIX}KAFKA_BROKERS`);
     // Read any other way, one tenant's events would become another's.

@@ -17,6 +17,8 @@ const STATUS = {
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
+  proof_pending: 409,
+  proof_broken: 409,
   body_too_large: 413,
   unsupported_media_type: 415,
   unsupported_encoding: 415,

@@ -3,8 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
 import { KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
-import { migrate, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
+import { migrate, readLogRows, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
+import type { Proofs } from '@agent-audit/query';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
+import { EventLogs, openLogKeys } from '@agent-audit/tlog';
 import { createApp } from './app.ts';
 import { holdDataFolder } from './data-folder.ts';
 
@@ -45,7 +47,10 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const keys = new KeyRing(store, clock, log, { eventsPerSecond: config.RATE_EVENTS_PER_SECOND, requestsPerSecond: config.RATE_REQUESTS_PER_SECOND });
     const adminKey = await keys.ensureAdminKey(config.ADMIN_KEY);
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
-    const recorder = new Recorder({ store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
+    const proofs = config.PROOF === 'on' ? await openProofs(config, dataDir, { store, collectorId, log, clock, telemetry }) : undefined;
+    // After the recorder: what it stores last is in the last checkpoint.
+    if (proofs !== undefined) closing.push(() => proofs.logs.stop());
+    const recorder = new Recorder({ ...(proofs === undefined ? {} : { logs: proofs.logs }), store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
     await recorder.start();
     closing.push(() => recorder.stop());
     const bounds = new QuarantineBounds({ store, clock, log, telemetry, maxBytes: config.QUARANTINE_MAX_BYTES, maxDays: config.QUARANTINE_MAX_DAYS });
@@ -54,7 +59,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const kafka = await createKafka(config, log);
     const buffer = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : undefined;
     const app = createApp({
-      store, keys, recorder, config, clock, log,
+      store, keys, proofs, recorder, config, clock, log,
       sink: buffer ?? recorder,
       // What waits in Kafka is counted when it is recorded.
       telemetry: buffer === undefined ? telemetry : { ...telemetry, events: () => undefined },
@@ -68,6 +73,31 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     await stop();
     throw error;
   }
+}
+
+const DAY_MS = 86_400_000;
+
+/** The logs of this collector, and the keys that sign them. */
+async function openProofs(
+  config: Config,
+  dataDir: string,
+  { store, collectorId, ...deps }: { readonly store: Store; readonly collectorId: string; readonly log: Log; readonly clock: Clock; readonly telemetry: Telemetry },
+): Promise<Proofs> {
+  const { LOG_SIGN_COMMAND: command, LOG_PUBLIC_KEY: publicKey } = config;
+  const keys = await openLogKeys({
+    ...deps,
+    folder: join(dataDir, 'log-keys'),
+    keyFiles: config.LOG_KEY_FILE ?? [],
+    command: command === undefined || publicKey === undefined ? undefined : { command, publicKey },
+    overlapMs: config.LOG_KEY_OVERLAP_DAYS * DAY_MS,
+  });
+  const logs = await EventLogs.open({
+    ...deps, collectorId, signer: keys,
+    folder: join(dataDir, 'logs'),
+    prefix: config.LOG_NAME,
+    recorded: (tenant, firstIndex) => readLogRows(store, tenant, collectorId, firstIndex),
+  });
+  return { logs, keys };
 }
 
 /** A server may be started after those who need it, and be away for a while: keys are in it, so nothing can be taken in before. */
@@ -123,6 +153,8 @@ async function findStore(
   }
   const engine = await startEmbeddedClickHouse({ dataDir: join(dataDir, 'clickhouse'), log });
   closing.push(() => engine.stop());
+  // For whoever verifies the record while it runs; the engine is reached from this machine only.
+  await writeFile(join(dataDir, 'engine.json'), `${JSON.stringify({ url: engine.url, username: engine.username, password: engine.password, database })}\n`, { mode: 0o600 });
   return { options: { url: engine.url, username: engine.username, password: engine.password, database }, enginePid: () => engine.pid };
 }
 

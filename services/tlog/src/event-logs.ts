@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
 import { checkpointText, type Checkpoint } from './checkpoint.ts';
@@ -9,6 +9,7 @@ import { CHECKPOINT, nodesIn, readCheckpoint } from './log-files.ts';
 import { LogThread, type Appended } from './log-thread.ts';
 import { consistencyProof, type Hash } from './merkle.ts';
 import { SALT_KEY_BYTES, Salts } from './salts.ts';
+import { writeDurably } from './write-file.ts';
 
 /** What signs checkpoints. */
 export interface CheckpointSigner {
@@ -90,6 +91,7 @@ export class EventLogs {
   readonly #logs = new Map<string, EventLog>();
   readonly #opening = new Map<string, Promise<EventLog>>();
   readonly #appending = new Set<Promise<void>>();
+  readonly #salts = new Map<string, Salts>();
   readonly #catching = new Map<string, CatchingUp>();
   #timer: NodeJS.Timeout | undefined;
   #signing: Promise<void> | undefined;
@@ -133,6 +135,17 @@ export class EventLogs {
     const broken = collectorId === this.#options.collectorId ? this.#logs.get(tenant)?.broken : undefined;
     const origin = originOf(this.#options.prefix, tenant, collectorId);
     return { tenant, collectorId, origin, folder, broken, salts: new Salts(this.#secret, origin), ...readCheckpoint(folder) };
+  }
+
+  /** The salt of a place; undefined where the log is not in this data folder. */
+  saltOf(tenant: string, collectorId: string, index: number): Buffer | undefined {
+    const name = folderName(tenant, collectorId);
+    let salts = this.#salts.get(name);
+    if (salts === undefined) {
+      if (!existsSync(join(this.#options.folder, name))) return undefined;
+      this.#salts.set(name, (salts = new Salts(this.#secret, originOf(this.#options.prefix, tenant, collectorId))));
+    }
+    return salts.from(index);
   }
 
   /** All logs of a tenant in this data folder. */
@@ -273,7 +286,7 @@ export class EventLogs {
     const { origin, folder } = log;
     const { size, root } = await this.#thread.sync(log.tenant);
     const note = await this.#options.signer.sign(origin, checkpointText({ origin, size, root }));
-    await store(folder, note);
+    await writeDurably(join(folder, CHECKPOINT), note, 0o600);
     log.checkpointSize = size;
     this.#options.onCheckpoint?.({ origin, size, root, note, consistency: async (from) => consistencyProof(nodesIn(folder, size), from, size) });
   }
@@ -309,22 +322,7 @@ async function keptSecret(folder: string): Promise<Buffer> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     const secret = randomBytes(SALT_KEY_BYTES);
-    await writeDurably(file, secret);
+    await writeDurably(file, secret, 0o600);
     return secret;
-  }
-}
-
-const store = (folder: string, note: string): Promise<void> => writeDurably(join(folder, CHECKPOINT), note);
-
-/** As a whole or not at all. */
-async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
-  const next = `${path}.next`;
-  await writeFile(next, content, { mode: 0o600, flush: true });
-  await rename(next, path);
-  const folder = await open(join(path, '..'), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

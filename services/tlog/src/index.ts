@@ -1,6 +1,7 @@
 export * from './checkpoint.ts';
 export * from './event-leaves.ts';
 export * from './event-logs.ts';
+export * from './keys/index.ts';
 export * from './log-files.ts';
 export * from './merkle.ts';
 export * from './note.ts';

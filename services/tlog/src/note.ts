@@ -19,7 +19,7 @@ export interface NoteSignature {
   readonly name: string;
   /** Four bytes that tell keys of one name apart, as a number. */
   readonly keyId: number;
-  readonly signature: Buffer;
+  readonly signature: Uint8Array;
 }
 
 export interface Note {
@@ -31,6 +31,8 @@ export interface Note {
 export interface NoteVerifier {
   readonly name: string;
   readonly keyId: number;
+  /** Whether it is a witness: its signatures hold a time (C2SP tlog-cosignature). */
+  readonly cosigns: boolean;
   verify(text: string, signature: Uint8Array): boolean;
 }
 
@@ -50,7 +52,8 @@ function keyIdOf(name: string, type: number, publicKey: Uint8Array): number {
   return createHash('sha256').update(`${name}\n`).update(Buffer.of(type)).update(publicKey).digest().readUInt32BE();
 }
 
-const rawPublic = (key: KeyObject): Buffer => Buffer.from(key.export({ format: 'jwk' }).x as string, 'base64url');
+/** The 32 bytes of an Ed25519 public key. */
+export const rawPublic = (key: KeyObject): Buffer => Buffer.from(key.export({ format: 'jwk' }).x as string, 'base64url');
 const hex = (keyId: number): string => keyId.toString(16).padStart(8, '0');
 
 /** A new key, as `parseSigner` takes it. @throws NoteError for a name that no key may have */
@@ -61,8 +64,31 @@ export function generateSigner(name: string): string {
   return `PRIVATE+KEY+${name}+${hex(keyIdOf(name, ED25519, rawPublic(publicKey)))}+${Buffer.concat([Buffer.of(ED25519), seed]).toString('base64')}`;
 }
 
+/** An Ed25519 public key from its 32 bytes. */
+export function publicKeyOf(raw: Uint8Array): KeyObject {
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(raw).toString('base64url') }, format: 'jwk' });
+}
+
+/** The id of an Ed25519 key in notes. It depends on the name that the key has there. */
+export function noteKeyId(name: string, publicKey: Uint8Array): number {
+  return keyIdOf(name, ED25519, publicKey);
+}
+
+/** C2SP signed-note: `<name>+<key id>+<base64 of 0x01 and the key>`. @throws NoteError for a name that no key may have */
+export function verifierKey(name: string, publicKey: Uint8Array): string {
+  checkName(name);
+  return `${name}+${hex(noteKeyId(name, publicKey))}+${Buffer.concat([Buffer.of(ED25519), publicKey]).toString('base64')}`;
+}
+
 /** @param text `PRIVATE+KEY+<name>+<key id>+<base64 of 0x01 and the seed>`, as golang.org/x/mod/sumdb/note has it @throws NoteError */
 export function parseSigner(text: string): NoteSigner {
+  const { name, key } = parsePrivateKey(text);
+  const publicKey = rawPublic(createPublicKey(key));
+  return { name, keyId: noteKeyId(name, publicKey), verifierKey: verifierKey(name, publicKey), sign: (note) => sign(null, Buffer.from(note), key) };
+}
+
+/** The key itself, which may sign under other names too. @param text as of `parseSigner` @throws NoteError */
+export function parsePrivateKey(text: string): { readonly name: string; readonly key: KeyObject } {
   const [, name, id, encoded] = /^PRIVATE\+KEY\+([^+]*)\+([\da-f]{8})\+([A-Za-z\d+/]+=*)\s*$/.exec(text) ?? [];
   // Never the text itself: it is a secret.
   if (name === undefined || id === undefined || encoded === undefined) throw new NoteError('the signing key does not have the form PRIVATE+KEY+<name>+<key id>+<key>');
@@ -70,14 +96,9 @@ export function parseSigner(text: string): NoteSigner {
   const bytes = Buffer.from(encoded, 'base64');
   if (bytes[0] !== ED25519 || bytes.length !== 1 + SEED_BYTES) throw new NoteError(`the signing key ${name} is no Ed25519 key`);
   const key = createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, bytes.subarray(1)]), format: 'der', type: 'pkcs8' });
-  const publicKey = rawPublic(createPublicKey(key));
-  const keyId = keyIdOf(name, ED25519, publicKey);
+  const keyId = noteKeyId(name, rawPublic(createPublicKey(key)));
   if (hex(keyId) !== id) throw new NoteError(`the signing key ${name} was altered: its id is ${hex(keyId)}, not ${id}`);
-  return {
-    name, keyId,
-    verifierKey: `${name}+${id}+${Buffer.concat([Buffer.of(ED25519), publicKey]).toString('base64')}`,
-    sign: (note) => sign(null, Buffer.from(note), key),
-  };
+  return { name, key };
 }
 
 /** @param text `<name>+<key id>+<base64 of the type and the public key>`, of a log (type 1) or of a witness (type 4) @throws NoteError */
@@ -91,8 +112,8 @@ export function parseVerifier(text: string): NoteVerifier {
   const publicKey = bytes.subarray(1);
   const keyId = keyIdOf(name, type, publicKey);
   if (hex(keyId) !== id) throw new NoteError(`the key ${name} was altered: its id is ${hex(keyId)}, not ${id}`);
-  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey.toString('base64url') }, format: 'jwk' });
-  return { name, keyId, verify: type === ED25519 ? (note, signature) => verify(null, Buffer.from(note), key, signature) : (note, signature) => verifyCosignature(note, signature, key) };
+  const key = publicKeyOf(publicKey);
+  return { name, keyId, cosigns: type === COSIGNATURE, verify: type === ED25519 ? (note, signature) => verify(null, Buffer.from(note), key, signature) : (note, signature) => verifyCosignature(note, signature, key) };
 }
 
 /** The time stands before the signature, and is signed with the note. */
@@ -109,11 +130,18 @@ function checkText(text: string): void {
 
 /** The note, signed by each. @throws NoteError for a text that no note may have */
 export function signNote(text: string, signers: readonly NoteSigner[]): string {
-  checkText(text);
-  return `${text}\n${signers.map((signer) => signatureLine(signer.name, signer.keyId, signer.sign(text))).join('')}`;
+  return formatNote({ text, signatures: signers.map((signer) => ({ name: signer.name, keyId: signer.keyId, signature: signer.sign(text) })) });
 }
 
-function signatureLine(name: string, keyId: number, signature: Uint8Array): string {
+/** Puts a note together. @throws NoteError for a text or a name that no note may have */
+export function formatNote({ text, signatures }: Note): string {
+  checkText(text);
+  return `${text}\n${signatures.map(formatSignature).join('')}`;
+}
+
+/** One line, with its newline. @throws NoteError */
+export function formatSignature({ name, keyId, signature }: NoteSignature): string {
+  checkName(name);
   const id = Buffer.alloc(KEY_ID_BYTES);
   id.writeUInt32BE(keyId);
   return `— ${name} ${Buffer.concat([id, signature]).toString('base64')}\n`;

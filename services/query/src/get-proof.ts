@@ -1,0 +1,30 @@
+import { getEvent as findEvent } from '@agent-audit/queries';
+import { Problem, requireScope, type AuthEnv } from '@agent-audit/shared';
+import { formatTlogProof } from '@agent-audit/tlog';
+import { Hono } from 'hono';
+import type { QueryDeps } from './deps.ts';
+import { readCount } from './parameters.ts';
+import { judge, type NotProven } from './proofs.ts';
+
+/** `GET /v1/events/{event_id}/proof`: that an event is in the log, as a C2SP tlog-proof. */
+export function getProof(deps: QueryDeps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>().get('/v1/events/:event_id/proof', requireScope(deps.keys, 'events:read'), async (c) => {
+    const index = readCount(c, 'log_index');
+    await deps.settled();
+    const rows = await findEvent(deps.store, c.get('caller').tenant, c.req.param('event_id'));
+    const row = index === undefined ? rows[0] : rows.find((one) => one.log_index === index);
+    if (row === undefined) throw new Problem('not_found', index === undefined ? 'No event is recorded under this id.' : 'No event is recorded under this id at this place of the log.');
+    const judged = judge(deps.proofs, row);
+    if (judged.state !== 'verified') throw notProven(judged);
+    const salt = judged.view.salts.from(row.log_index).toString('base64');
+    const extra = JSON.stringify({ tenant: row.tenant, event_id: row.event_id, received_at_us: Number(row.received_at_us), salt });
+    const proof = formatTlogProof({ index: row.log_index, hashes: judged.hashes, extra: Buffer.from(extra), checkpoint: judged.view.note });
+    return c.body(proof, 200, { 'content-type': 'text/plain; charset=utf-8' });
+  });
+}
+
+function notProven({ state, detail }: NotProven): Problem {
+  if (state === 'not covered') return new Problem('not_found', `There is no proof: ${detail}.`);
+  if (state === 'broken') return new Problem('proof_broken', `There is no valid proof: ${detail}.`);
+  return new Problem('proof_pending', 'The event is recorded, and no checkpoint covers it yet; ask again in a few seconds.', {}, { 'retry-after': '2' });
+}
