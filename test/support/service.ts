@@ -76,9 +76,11 @@ const WAIT_S = 20;
 export class TestService extends ServiceClient {
   readonly #stop: () => Promise<void>;
   readonly enginePid: () => number | undefined;
+  readonly dataDir: string;
 
-  constructor(url: string, adminKey: string, enginePid: () => number | undefined, stop: () => Promise<void>) {
+  constructor(url: string, adminKey: string, dataDir: string, enginePid: () => number | undefined, stop: () => Promise<void>) {
     super(url, adminKey);
+    this.dataDir = dataDir;
     this.enginePid = enginePid;
     this.#stop = stop;
   }
@@ -106,7 +108,7 @@ export async function startService(settings: Readonly<Record<string, string>> = 
     const adminKey = 'e2e-admin-key-'.padEnd(43, '0');
     const config = readConfig(environment({ PORT: '0', DATA_DIR: dataDir, ADMIN_KEY: adminKey, LOG_LEVEL: 'fatal', ...settings }));
     const service = await startStandalone(config, createLog(config.LOG_LEVEL, 'e2e'));
-    return new TestService(service.url, adminKey, service.enginePid, () => service.stop().finally(remove));
+    return new TestService(service.url, adminKey, dataDir, service.enginePid, () => service.stop().finally(remove));
   } catch (error) {
     await remove();
     throw error;

@@ -21,7 +21,7 @@ describe('readConfig', () => {
       HTTP_MAX_CONNECTIONS: 4096,
       QUARANTINE_MAX_BYTES: 1_073_741_824, QUARANTINE_MAX_DAYS: 184,
       BUFFER: 'disk', KAFKA_TOPIC: ['agent-audit.events'], KAFKA_GROUP: 'agent-audit', KAFKA_CLIENT_ID: 'agent-audit', KAFKA_TLS: false,
-      LOG_KEY_OVERLAP_DAYS: 30, ANCHOR_INTERVAL_SECONDS: 60, ANCHOR_S3_REGION: 'us-east-1',
+      PROOF: 'on', LOG_NAME: 'agent-audit', LOG_KEY_OVERLAP_DAYS: 30, ANCHOR_INTERVAL_SECONDS: 60, ANCHOR_S3_REGION: 'us-east-1',
     });
   });
 
