@@ -49,10 +49,10 @@ export function createTelemetry(): Telemetry {
   });
   const insertRows = new Counter({ name: 'agent_audit_inserted_rows_total', help: 'Events inserted into ClickHouse', registers });
   const insertFailures = new Counter({ name: 'agent_audit_insert_failures_total', help: 'Attempts to insert a segment that failed', registers });
-  const knownIds = new Gauge({ name: 'agent_audit_known_ids_bytes', help: 'Memory that holds which event ids are recorded: four to twelve bytes for each', registers });
   const logEntries = new Gauge({ name: 'agent_audit_log_entries', help: 'Events in the logs of this collector', registers });
   const logPending = new Gauge({ name: 'agent_audit_log_pending', help: 'Events in the logs that no checkpoint covers yet', registers });
   const logsBroken = new Gauge({ name: 'agent_audit_logs_broken', help: 'Logs whose files are not what their checkpoint says', registers });
+  const knownIds = new Gauge({ name: 'agent_audit_known_ids_bytes', help: 'Memory that holds which event ids are recorded: three to four bytes for each, from four million on', registers });
   const dropped = new Counter({ name: 'agent_audit_quarantine_dropped_total', help: 'Refused events dropped from quarantine, by the bound that they were beyond', labelNames: ['reason'], registers });
   const droppedBytes = new Counter({ name: 'agent_audit_quarantine_dropped_bytes_total', help: 'Bytes of refused events dropped from quarantine', labelNames: ['reason'], registers });
   const quarantine = new Gauge({ name: 'agent_audit_quarantine_bytes', help: 'Bytes of quarantine on disk, at the last look', registers });
