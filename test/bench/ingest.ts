@@ -92,7 +92,7 @@ async function insertText(client: ClickHouseClient, text: Buffer): Promise<void>
   await stream.resume().toArray();
 }
 
-async function countedUpTo(client: ClickHouseClient, events: number): Promise<void> {
+export async function countedUpTo(client: ClickHouseClient, events: number): Promise<void> {
   for (;;) {
     const [row] = await (await client.query({ query: 'SELECT toUInt32(count()) AS n FROM events', format: 'JSONEachRow' })).json<{ n: number }>();
     if (row?.n === events) return;
@@ -101,7 +101,7 @@ async function countedUpTo(client: ClickHouseClient, events: number): Promise<vo
 }
 
 /** Waits until the engine has merged what the phase before left behind, so that each phase pays for its own merges. */
-async function mergesIdle(client: ClickHouseClient): Promise<void> {
+export async function mergesIdle(client: ClickHouseClient): Promise<void> {
   // Nor for its garbage: this process holds both the bodies and the rows.
   globalThis.gc?.();
   for (let tries = 0, quiet = 0; quiet < 3 && tries < 300; tries++) {
@@ -111,7 +111,7 @@ async function mergesIdle(client: ClickHouseClient): Promise<void> {
   }
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] as number;
 }

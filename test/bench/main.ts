@@ -5,9 +5,10 @@ import { benchAway } from './away.ts';
 import { benchIngest } from './ingest.ts';
 import { benchKafka } from './kafka.ts';
 import { benchLatency, benchSingles } from './latency.ts';
+import { benchProof } from './proof.ts';
 import { benchTimeline } from './timeline.ts';
 
-/** `npm run bench -- [--only ingest|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|proof|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -40,6 +41,19 @@ if (values.only === undefined || values.only === 'ingest') {
     })),
   );
   console.log(`medians: ${result.acknowledged_to_client_insert} x client.insert until acknowledged, ${result.stored_to_client_insert} x until it can be queried, which is ${result.stored_to_bare_insert} x a bare INSERT`);
+}
+
+if (values.only === undefined || values.only === 'proof') {
+  const result = await benchProof(Number(values.events), Number(values.rounds));
+  results['proof'] = result;
+  console.log(`\nProof: ${result.events} events a round, with logs and without, in turn`);
+  console.table(
+    result.rounds.map(({ on, off }) => ({
+      'acknowledged/s, on': on.acknowledged, 'off': off.acknowledged, 'stored/s, on': on.stored, 'off ': off.stored, 'proven/s': on.proven,
+      'CPU us/event: service, on': on.cpu_us.service, 'off  ': off.cpu_us.service, 'engine, on': on.cpu_us.engine, 'off   ': off.cpu_us.engine,
+    })),
+  );
+  console.log(`medians, with : without: acknowledged ${result.acknowledged}, stored ${result.stored}; ${result.bytes_per_event} bytes per event`);
 }
 
 if (values.only === undefined || values.only === 'timeline') {

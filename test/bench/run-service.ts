@@ -20,8 +20,9 @@ export interface BenchService {
  * The real service in a process of its own, on an engine that the benchmark may speak to as well.
  *
  * @param by the address at which the service is to find the engine
+ * @param settings further `AGENT_AUDIT_*` variables, without the prefix
  */
-export async function runService(by: (engineUrl: string) => Promise<string> = async (url) => url): Promise<BenchService> {
+export async function runService(by: (engineUrl: string) => Promise<string> = async (url) => url, settings: Readonly<Record<string, string>> = {}): Promise<BenchService> {
   const dir = await mkdtemp(join(tmpdir(), 'agent-audit-bench-'));
   const engine = await startEmbeddedClickHouse({ dataDir: join(dir, 'clickhouse') });
   const key = 'bench-key-'.padEnd(40, 'x');
@@ -36,6 +37,7 @@ export async function runService(by: (engineUrl: string) => Promise<string> = as
       AGENT_AUDIT_CLICKHOUSE_USER: engine.username,
       AGENT_AUDIT_CLICKHOUSE_PASSWORD: engine.password,
       AGENT_AUDIT_CLICKHOUSE_DATABASE: database,
+      ...Object.fromEntries(Object.entries(settings).map(([name, value]) => [`AGENT_AUDIT_${name}`, value])),
     },
     // As `npm start` does.
     execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? ['--max-semi-space-size=8'],
