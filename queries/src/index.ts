@@ -1,6 +1,8 @@
 export * from './agents/list-agents.ts';
+export * from './collectors/put-collector-run.ts';
+export type { Downtime } from './collectors/downtime.ts';
 export * from './completeness/completeness.ts';
-export type { Range } from './completeness/sequence-gaps.ts';
+export type { Range } from './completeness/ranges.ts';
 export * from './events/count-segment.ts';
 export { EventBlockEncoder, type BlockOrigin, type EventRow } from './events/event-block.ts';
 export type { Filters, FilterName } from './events/filters.ts';
@@ -12,6 +14,7 @@ export * from './events/log-sizes.ts';
 export * from './events/read-log-rows.ts';
 export * from './events/recorded-id-hashes.ts';
 export type { StoredEvent } from './events/stored-event.ts';
+export { putHeartbeats, type StoredHeartbeat } from './heartbeats/put-heartbeats.ts';
 export type { ApiKey } from './keys/api-key.ts';
 export * from './keys/list-api-keys.ts';
 export * from './keys/put-api-key.ts';

@@ -1,6 +1,6 @@
 /** Shapes of what the API answers and takes, apart from the event itself. */
 import { z } from 'zod';
-import { AuditEvent, ACTIONS, KINDS, OUTCOMES } from './event.ts';
+import { ACTIONS, Agent, AuditEvent, EventTime, KINDS, OUTCOMES, Source } from './event.ts';
 import { FIELD_ERROR_CODES, type FieldErrorCode } from './errors.ts';
 
 const count = (description: string) => z.int().min(0).meta({ description });
@@ -105,23 +105,63 @@ export const Consistency = z.object({
 }).meta({ id: 'Consistency', description: 'Proves that the log of `to` entries begins with that of `from`.' });
 export type Consistency = z.infer<typeof Consistency>;
 
+const range = z.tuple([z.int().min(0), z.int().min(0)]);
+const ranges = (description: string) => z.array(range).meta({ description: `${description} Ranges [from, to], both ends included.` });
+const STATUSES = ['complete', 'gaps', 'unknown'] as const;
+export const EMITTER_STATES = ['active', 'idle', 'silent', 'stopped'] as const;
+
 export const EmitterCompleteness = z.object({
   emitter: z.string(),
-  first: z.int().min(0).meta({ description: 'Lowest sequence number in the window.' }),
-  last: z.int().min(0).meta({ description: 'Highest sequence number in the window.' }),
-  missing: z.array(z.tuple([z.int().min(0), z.int().min(0)])).meta({ description: 'Ranges [from, to] that are missing, both ends included.' }),
-}).meta({ id: 'EmitterCompleteness' });
+  instance_id: z.string().nullable().meta({ description: 'Instance that counts for itself: `agent.instance_id`. Null where the emitter has one counter: without such an id, and for the vantages `gateway` and `resource`.' }),
+  status: z.enum(STATUSES).meta({ description: '`complete`: its numbers prove it. `gaps`: some are missing. `unknown`: a number was used twice, it said no number, or it is silent.' }),
+  first: z.int().min(0).nullable().meta({ description: 'Lowest sequence number in the window; null where it has no event there, and only its heartbeats were heard.' }),
+  last: z.int().min(0).nullable().meta({ description: 'Highest sequence number in the window.' }),
+  seen: ranges('Numbers from `first` to `last` that are recorded, whatever time or agent they belong to.'),
+  missing: ranges('Numbers that were used and are not recorded.'),
+  duplicated: ranges('Numbers that events with different `event_id`s carry. Where there are very many, the blocks of 4,096 that hold some.'),
+  restarted: z.boolean().meta({ description: 'An instance of the same emitter was at work in the window before this one.' }),
+  state: z.enum(EMITTER_STATES).meta({ description: 'At the end of the window. `active`: it has events there. `idle`: none, but it was alive. `silent`: a heartbeat that it promised is overdue. `stopped`: its last heartbeat promised no other.' }),
+  heartbeat: z.object({
+    last_at: utc('Time of the last one, from the window on.'),
+    due_at: z.string().nullable().meta({ description: 'When the next was to have come; null: none was promised. RFC 3339, UTC.' }),
+    sequence: z.int().min(0).nullable().meta({ description: 'Highest number that it said it had used.' }),
+  }).nullable().meta({ description: 'What it last said of itself; null where it said nothing in the window or later.' }),
+}).meta({ id: 'EmitterCompleteness', description: 'One emitter, or one instance of it.' });
+export type EmitterCompleteness = z.infer<typeof EmitterCompleteness>;
 
 export const Completeness = z.object({
-  status: z.enum(['complete', 'gaps', 'unknown']).meta({ description: '`complete` only where sequence numbers prove it.' }),
+  status: z.enum(STATUSES).meta({ description: '`complete` only where sequence numbers prove it.' }),
   emitters: z.array(EmitterCompleteness),
   unnumbered: count('Events of the window without a sequence number; of them, nothing can be proven.'),
   quarantined: count('Refused events of the tenant that were not replayed, by time of receipt; those that quarantine has dropped since count by day.'),
   late: count('Events that arrived late.'),
   conflicts: count('Events whose `event_id` was used before with other bytes.'),
+  downtime: z.array(z.tuple([utc('From.'), utc('To, not included.')])).meta({ description: 'When, in the window, no collector was taking events in, to about ten seconds. Nothing is said of the time before the first that ran.' }),
   as_of: utc('When this was asked of the record.'),
 }).meta({ id: 'Completeness', description: 'What is known to be missing from the window.' });
 export type Completeness = z.infer<typeof Completeness>;
+
+const HEARTBEAT_DUE_S_MAX = 7 * 86_400;
+
+export const Heartbeat = z.strictObject({
+  emitter: Source.shape.emitter,
+  time: EventTime.meta({ ...EventTime.meta(), description: 'When it was alive: RFC 3339 with offset. A time after the receipt counts as the receipt.' }),
+  sequence: z.int().min(0).meta({ description: 'Last sequence number that it used; absent before the first.' }).optional(),
+  instance_id: Agent.shape.instance_id,
+  vantage: Source.shape.vantage,
+  agent_id: Agent.shape.id.meta({ ...Agent.shape.id.meta(), description: 'Agent that it speaks for, where it is one.' }).optional(),
+  next_within_seconds: z.int().min(1).max(HEARTBEAT_DUE_S_MAX).meta({ description: 'The next heartbeat will come within so many seconds; absent: none is promised, as when it ends.' }).optional(),
+}).meta({ id: 'Heartbeat', description: 'An emitter says that it is alive, and how far it has counted. `emitter`, `vantage` and `instance_id` as in its events.' });
+export type Heartbeat = z.infer<typeof Heartbeat>;
+
+/** In one body. */
+export const HEARTBEATS_MAX = 1000;
+
+export const HeartbeatAnswer = z.object({
+  accepted: count('Heartbeats that are stored.'),
+  rejected: z.array(z.object({ index: count('Position in the body, from 0.'), errors: z.array(FieldErrorShape) })),
+}).meta({ id: 'HeartbeatAnswer', description: 'What became of the heartbeats of one body.' });
+export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;
 
 export const EventList = z.object({ events: z.array(EventRecord), next_cursor: cursor, completeness: Completeness })
   .meta({ id: 'EventList', description: 'One page of events.' });

@@ -35,13 +35,16 @@ export const LIMIT_MAX = 1000;
 const MAX_VALUES = 1000;
 
 const PAGE = ['limit', 'order', 'cursor'] as const;
-const OWN = ['from', 'to', ...PAGE] as const;
+const WINDOW = ['from', 'to'] as const;
+const OWN = [...WINDOW, ...PAGE] as const;
 
 export type EventQueryResult = { readonly ok: true; readonly query: EventQuery } | { readonly ok: false; readonly errors: readonly FieldError[] };
 
 export interface QueryOptions {
   /** Filters that this route does not take, such as `agent_id` where it is in the path. */
   readonly without?: readonly FilterName[];
+  /** The route answers with a window as a whole: no `limit`, `order`, `cursor`, and filters that cannot be negated. */
+  readonly whole?: boolean;
   /** Further parameters that the route reads itself. */
   readonly also?: readonly string[];
 }
@@ -56,7 +59,8 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
     if (errors.length < MAX_FIELD_ERRORS) errors.push({ path: `/${pointerToken(name)}`, code, message });
   };
   const filterNames = FILTERS.filter((name) => !options.without?.includes(name));
-  const known: readonly string[] = [...OWN, ...filterNames, ...(options.also ?? [])];
+  const own: readonly string[] = options.whole === true ? WINDOW : OWN;
+  const known: readonly string[] = [...own, ...filterNames, ...(options.also ?? [])];
   const filters: Partial<Record<FilterName, Filter>> = {};
   let values = 0;
 
@@ -65,7 +69,7 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
     const plain = negated ? name.slice(1) : name;
     if (!value.isWellFormed()) {
       add(name, 'invalid_unicode', 'holds a lone surrogate');
-    } else if ((filterNames as readonly string[]).includes(plain)) {
+    } else if ((filterNames as readonly string[]).includes(plain) && !(negated && options.whole === true)) {
       const allowed = FILTER_VALUES[plain];
       if (value === '') add(name, 'too_short', 'must not be empty; leave the parameter out to match everything');
       else if (value.length > LENGTHS.uri) add(name, 'too_long', `must have at most ${LENGTHS.uri} characters`);
@@ -79,9 +83,9 @@ export function parseEventQuery(params: URLSearchParams, nowNs: bigint, options:
         if (!list.includes(value)) list.push(value);
       }
     } else if (negated && known.includes(plain)) {
-      add(name, 'unknown_field', `\`${plain}\` cannot be negated; only filters can`);
+      add(name, 'unknown_field', `\`${plain}\` cannot be negated${options.whole === true ? '' : '; only filters can'}`);
     } else if (known.includes(plain)) {
-      if (params.getAll(plain).length > 1 && (OWN as readonly string[]).includes(plain)) {
+      if (params.getAll(plain).length > 1 && own.includes(plain)) {
         if (!errors.some((e) => e.path === `/${plain}`)) add(plain, 'duplicate_key', 'must be given once');
       }
     } else {

@@ -94,7 +94,7 @@ describe('answers', () => {
   it('take what the API gives', () => {
     expect(api.IngestAnswer.safeParse({ accepted: 1, duplicates: 0, rejected: [{ index: 1, errors: [{ path: '/kind', code: 'required', message: 'm' }] }] }).success).toBe(true);
     expect(api.Completeness.safeParse({
-      status: 'gaps', emitters: [{ emitter: 'e', first: 1, last: 9, missing: [[3, 4]] }], unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, as_of: '2026-11-22T00:00:00Z',
+      status: 'gaps', emitters: [{ emitter: 'e', instance_id: null, status: 'gaps', first: 1, last: 9, seen: [[1, 1]], duplicated: [], restarted: false, state: 'active', heartbeat: null, missing: [[3, 4]] }], unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, downtime: [], as_of: '2026-11-22T00:00:00Z',
     }).success).toBe(true);
     expect(api.KeyRequest.safeParse({ name: 'k', scopes: [] }).success).toBe(false);
   });

@@ -43,7 +43,7 @@ export interface Route {
 
 const COMPONENTS = [
   api.RecordedEvent, api.FieldErrorShape, api.Rejection, api.IngestAnswer, api.Problem, api.Recorded, api.EventRecord, api.ProofState, api.EventAnswer, api.LogKey, api.LogInfo, api.LogList, api.Consistency,
-  api.EmitterCompleteness, api.Completeness, api.EventList, api.AgentSummary, api.AgentList, api.QuarantineReplay, api.QuarantineEntry,
+  api.EmitterCompleteness, api.Completeness, api.Heartbeat, api.HeartbeatAnswer, api.EventList, api.AgentSummary, api.AgentList, api.QuarantineReplay, api.QuarantineEntry,
   api.QuarantineList, api.ReplayIds, api.ReplayCorrection, api.ReplayWindow, api.ReplayRequest, api.ReplayAnswer, api.Scope, api.KeyRequest, api.KeyInfo, api.KeyCreated, api.KeyList,
 ] as const;
 

@@ -1,5 +1,5 @@
 /** The routes that exist, as the OpenAPI document describes them. */
-import { FILTER_VALUES, QUARANTINE_STATES } from './api.ts';
+import { FILTER_VALUES, HEARTBEATS_MAX, QUARANTINE_STATES } from './api.ts';
 import { CLOUDEVENT_BATCH_TYPE, CLOUDEVENT_TYPE } from './cloudevents.ts';
 import { FIELD_ERROR_CODES } from './errors.ts';
 import { FILTERS, LIMIT_DEFAULT, LIMIT_MAX, type FilterName } from './event-query.ts';
@@ -16,9 +16,11 @@ const PAGE = [
   query('cursor', '`next_cursor` of the answer before.', { type: 'string' }),
 ];
 const order = (of: string): Parameter => query('order', `By ${of}.`, { type: 'string', enum: ['asc', 'desc'], default: 'asc' });
+const FROM = query('from', `Begin of the window, included. ${MOMENT}`, { type: 'string' }, true);
+const TO = query('to', `End of the window, not included. ${MOMENT}`, { type: 'string', default: 'now' });
 const windowOf = (what: string): Parameter[] => [
-  query('from', `Begin of the window, included. ${MOMENT}`, { type: 'string' }, true),
-  query('to', `End of the window, not included. ${MOMENT}`, { type: 'string', default: 'now' }),
+  FROM,
+  TO,
   order(what),
   ...PAGE,
 ];
@@ -76,6 +78,17 @@ export const ROUTES: readonly Route[] = [
     parameters: [PREFER], answers: INGESTED, problems: [413, 415],
   },
   {
+    method: 'post', path: '/v1/heartbeats', operationId: 'postHeartbeats', tag: 'Recording', scope: 'events:write',
+    summary: 'Say that emitters are alive, and how far they have counted',
+    description: `One heartbeat, or an array of at most ${HEARTBEATS_MAX}. A 2xx means that they are stored. Sending one again changes nothing.`,
+    body: { 'application/json': { oneOf: [{ $ref: '#/components/schemas/Heartbeat' }, { type: 'array', items: { $ref: '#/components/schemas/Heartbeat' }, minItems: 1, maxItems: HEARTBEATS_MAX }] } },
+    answers: {
+      202: { description: 'At least one was accepted, and is stored.', schema: 'HeartbeatAnswer' },
+      422: { description: 'Every one was rejected.', schema: 'HeartbeatAnswer' },
+    },
+    problems: [413, 415],
+  },
+  {
     method: 'get', path: '/v1/agents/{agent_id}/timeline', operationId: 'getAgentTimeline', tag: 'Reconstructing', scope: 'events:read',
     summary: 'Everything that an agent did in a window',
     parameters: [path('agent_id', '`agent.id`, percent-encoded.'), ...WINDOW, ...filters(['agent_id'])],
@@ -122,6 +135,13 @@ export const ROUTES: readonly Route[] = [
     summary: 'That the log only grew',
     parameters: [...LOG, query('from', 'Entries of the earlier checkpoint.', { type: 'integer', minimum: 0 }, true), query('to', 'Entries of the later one; default: the last.', { type: 'integer', minimum: 0 })],
     answers: { 200: { description: 'The proof.', schema: 'Consistency' } }, problems: [404],
+  },
+  {
+    method: 'get', path: '/v1/completeness', operationId: 'getCompleteness', tag: 'Reconstructing', scope: 'events:read',
+    summary: 'What is known to be missing from a window',
+    description: 'The statement that every list of events carries, by itself.',
+    parameters: [FROM, TO, { name: 'agent_id', in: 'query', description: `${ABOUT.agent_id} Repeat for or.`, required: false, style: 'form', explode: true, schema: { type: 'array', items: { type: 'string', minLength: 1 } } }],
+    answers: { 200: { description: 'The statement.', schema: 'Completeness' } },
   },
   {
     method: 'get', path: '/v1/agents', operationId: 'listAgents', tag: 'Reconstructing', scope: 'events:read',

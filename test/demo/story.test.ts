@@ -13,8 +13,11 @@ const events: SeenEvent[] = incident({ runId: 't1', startMs: Date.parse('2026-11
 const leak = events.find(({ event }) => event.network?.bytes_out === 412_776) as SeenEvent;
 const sequence = leak.event.source?.sequence ?? 0;
 const completeness: Completeness = {
-  status: 'gaps', unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, as_of: '2026-11-22T14:04:00Z',
-  emitters: [{ emitter: cast.gateway, first: sequence - 8, last: sequence + 6, missing: [[sequence + 1, sequence + 3]] }],
+  status: 'gaps', unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, downtime: [], as_of: '2026-11-22T14:04:00Z',
+  emitters: [{
+    emitter: cast.gateway, instance_id: null, status: 'gaps', first: sequence - 8, last: sequence + 6, seen: [[sequence - 8, sequence], [sequence + 4, sequence + 6]],
+    missing: [[sequence + 1, sequence + 3]], duplicated: [], restarted: false, state: 'active', heartbeat: null,
+  }],
 };
 const findings: Findings = {
   events, completeness,

@@ -143,7 +143,7 @@ describe('windows', () => {
   test('an empty one is an answer too', async () => {
     const tenant = await service.newTenant();
     const page = await tenant.page(`/v1/events?${between(NOON, NOON + HOUR)}`);
-    expect(page).toEqual({ events: [], next_cursor: null, completeness: { status: 'unknown', emitters: [], unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, as_of: expect.stringMatching(/Z$/) } });
+    expect(page).toEqual({ events: [], next_cursor: null, completeness: { status: 'unknown', emitters: [], unnumbered: 0, quarantined: 0, late: 0, conflicts: 0, downtime: [], as_of: expect.stringMatching(/Z$/) } });
   });
 });
 

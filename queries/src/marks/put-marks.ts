@@ -20,6 +20,7 @@ const newColumns = () => ({
   mark: new EnumColumn(MARKS),
   flags: new UInt8Column(),
   emitter: new StringColumn(),
+  instance: new StringColumn(),
   has_sequence: new BoolColumn(),
   sequence: new UInt64Column(),
 }) satisfies Record<string, Column>;
@@ -37,6 +38,7 @@ export async function putMarks(store: Store, marks: readonly EventMark[]): Promi
     to.mark.append(mark);
     to.flags.append(row.flags);
     to.emitter.append(row.emitter);
+    to.instance.append(row.instance);
     to.has_sequence.append(row.has_sequence);
     to.sequence.append(row.sequence);
   }

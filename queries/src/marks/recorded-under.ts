@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { INSTANCE } from '../completeness/instance.ts';
 import type { Store } from '../store.ts';
 
 const SQL = `
-  SELECT tenant, event_id, agent_id, toUnixTimestamp64Nano(time) AS time_ns, collector_id, log_index, flags, emitter, has_sequence, sequence,
+  SELECT tenant, event_id, agent_id, toUnixTimestamp64Nano(time) AS time_ns, collector_id, log_index, flags, emitter, ${INSTANCE} AS instance, has_sequence, sequence,
          lower(hex(SHA256(raw))) AS sha256
   FROM events
   WHERE tenant = {tenant: String} AND event_id IN {event_ids: Array(String)}
@@ -17,6 +18,7 @@ const Row = z.object({
   log_index: z.coerce.number(),
   flags: z.number(),
   emitter: z.string(),
+  instance: z.string(),
   has_sequence: z.boolean(),
   sequence: z.coerce.number(),
   sha256: z.string(),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { member, onOneLine, readList } from './answer.ts';
 
-const completeness = '{"status":"unknown","emitters":[],"unnumbered":0,"quarantined":0,"late":0,"conflicts":0,"as_of":"2026-11-22T15:00:00Z"}';
+const completeness = '{"status":"unknown","emitters":[],"unnumbered":0,"quarantined":0,"late":0,"conflicts":0,"downtime":[],"as_of":"2026-11-22T15:00:00Z"}';
 const list = (events: string, cursor = 'null'): Buffer => Buffer.from(`{"events":[${events}],"next_cursor":${cursor},"completeness":${completeness}}\n`);
 
 describe('readList', () => {

@@ -1,7 +1,8 @@
-import { completeness, flagNames, listEvents, type Completeness, type StoredEvent } from '@agent-audit/queries';
+import { completeness, flagNames, listEvents, type StoredEvent } from '@agent-audit/queries';
 import { formatNanos, type EventQuery, type Recorded } from '@agent-audit/schemas';
 import { decodeCursor, encodeCursor } from '@agent-audit/shared';
 import { z } from 'zod';
+import { completenessAnswer } from './completeness-answer.ts';
 import type { QueryDeps } from './deps.ts';
 
 /** [from, to, time, agent, event, taken]: the window as it was resolved for the first page, and where the last ended. */
@@ -9,7 +10,7 @@ const Position = z.tuple([z.coerce.bigint(), z.coerce.bigint(), z.coerce.bigint(
 
 /** One page of events with the completeness of its window, as the list routes answer it. */
 export async function answerEventList(deps: QueryDeps, tenant: string, query: EventQuery, question: unknown): Promise<Response> {
-  const asOfNs = deps.clock.nowMicros() * 1000n;
+  const asOfUs = deps.clock.nowMicros();
   const after = query.cursor === undefined ? undefined : decodeCursor(question, query.cursor, Position);
   // A relative window stands still from the first page on.
   const window = { fromNs: after?.[0] ?? query.from, toNs: after?.[1] ?? query.to };
@@ -23,19 +24,19 @@ export async function answerEventList(deps: QueryDeps, tenant: string, query: Ev
       limit: query.limit,
       after: after && { timeNs: after[2], agentId: after[3], eventId: after[4], taken: after[5] },
     }),
-    completeness(deps.store, tenant, window, agentsOf(query)),
+    completeness(deps.store, tenant, window, agentsOf(query), asOfUs),
   ]);
   const { next } = page;
   const cursor = next === undefined
     ? null
     : encodeCursor(question, [`${window.fromNs}`, `${window.toNs}`, `${next.timeNs}`, next.agentId, next.eventId, next.taken]);
   return json(
-    `{"events":[${page.events.map((row) => eventRecordJson(deps, row)).join(',')}],"next_cursor":${JSON.stringify(cursor)},"completeness":${completenessJson(known, asOfNs)}}`,
+    `{"events":[${page.events.map((row) => eventRecordJson(deps, row)).join(',')}],"next_cursor":${JSON.stringify(cursor)},"completeness":${JSON.stringify(completenessAnswer(known, asOfUs))}}`,
   );
 }
 
 /** Completeness is a matter of emitters, so of all filters only the agents narrow it: what is missing might have matched. */
-function agentsOf(query: EventQuery): readonly string[] | undefined {
+export function agentsOf(query: EventQuery): readonly string[] | undefined {
   const agents = query.filters.agent_id;
   return agents !== undefined && agents.any.length > 0 ? agents.any : undefined;
 }
@@ -53,10 +54,6 @@ export function eventRecordJson({ proofs }: QueryDeps, row: StoredEvent): string
     flags: flagNames(row.flags),
   };
   return `{"event":${row.raw},"recorded":${JSON.stringify(recorded)}}`;
-}
-
-function completenessJson(known: Completeness, asOfNs: bigint): string {
-  return JSON.stringify({ ...known, as_of: formatNanos(asOfNs) });
 }
 
 export function json(text: string): Response {

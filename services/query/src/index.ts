@@ -2,6 +2,7 @@ import type { AuthEnv } from '@agent-audit/shared';
 import { Hono } from 'hono';
 import type { QueryDeps } from './deps.ts';
 import { getAgents } from './get-agents.ts';
+import { getCompleteness } from './get-completeness.ts';
 import { getEvent } from './get-event.ts';
 import { getEvents } from './get-events.ts';
 import { getProof } from './get-proof.ts';
@@ -21,5 +22,6 @@ export function queryRoutes(deps: QueryDeps): Hono<AuthEnv> {
     .route('/', getProof(deps))
     .route('/', logRoutes(deps))
     .route('/', getAgents(deps))
+    .route('/', getCompleteness(deps))
     .route('/', getQuarantine(deps));
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
-import { KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
+import { CollectorRuns, KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, readLogRows, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
 import type { Proofs } from '@agent-audit/query';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
@@ -58,6 +58,8 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     closing.push(() => bounds.stop());
     const kafka = await createKafka(config, log);
     const buffer = config.BUFFER === 'kafka' && kafka !== undefined ? bufferIn(kafka, config, log, closing) : undefined;
+    const runs = new CollectorRuns({ store, collectorId, clock, log, takesIn: () => recorder.state.refusing === undefined });
+    closing.push(() => runs.stop());
     const app = createApp({
       store, keys, proofs, recorder, config, clock, log,
       sink: buffer ?? recorder,
@@ -66,6 +68,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     });
     const server = await startHttpServer(app, { hostname: config.HOST, port: config.PORT, limits: config, onRefused: () => telemetry.connectionRefused() });
     closing.push(() => server.stop(GRACE_MS));
+    runs.start();
     if (kafka !== undefined) readFromKafka(kafka, config, recorder, { log, clock, telemetry }, closing);
     log.info({ url: server.url, collector_id: collectorId, engine: enginePid() === undefined ? 'server' : 'embedded' }, 'ready');
     return { url: server.url, adminKey, enginePid, stop };

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { holes, toRuns, type Range } from './sequence-gaps.ts';
+import { holes, toRuns, type Range } from './ranges.ts';
 
 const numbers = fc.uniqueArray(fc.nat(60), { maxLength: 40 }).map((list) => list.toSorted((a, b) => a - b));
 
