@@ -1,6 +1,6 @@
 export * from './agents/list-agents.ts';
 export * from './collectors/put-collector-run.ts';
-export type { Downtime } from './collectors/downtime.ts';
+export { collectorDowntime, type Downtime } from './collectors/downtime.ts';
 export * from './completeness/completeness.ts';
 export type { Range } from './completeness/ranges.ts';
 export * from './events/count-segment.ts';

@@ -4,10 +4,12 @@ import { z } from 'zod';
 import { at, HOUR, NOON, SECOND, toolCall } from '../../../test/support/events.ts';
 import { Random } from '../../../test/support/random.ts';
 import { insertRows, startTestStore, type TestRow, type TestStore } from '../../../test/support/store.ts';
+import { until } from '../../../test/support/until.ts';
 import type { EventWindow } from '../events/list-events.ts';
 import { markCopies } from '../marks/mark-copies.ts';
 import { encodeQuarantine } from '../quarantine/quarantine-block.ts';
-import type { Params, Store } from '../store.ts';
+import { migrate } from '../migrate.ts';
+import { Store, type Params } from '../store.ts';
 import { completeness, type Completeness, type EmitterStatement } from './completeness.ts';
 import { emittersByHours, emittersByRows, emittersInWindow } from './emitters-in-window.ts';
 import { keyOf } from './instance.ts';
@@ -273,6 +275,54 @@ describe('sequences', () => {
     const spans = Array.from({ length: 1000 }, (_, i) => ({ emitter: `${'e'.repeat(250)}-${i}`, instance: 'ü'.repeat(512), first: 0, last: 0 }));
     expect((await sequences(test.store, tenant, spans)).size).toBe(1000);
   });
+});
+
+describe('numbers used twice', () => {
+  const window = { fromNs: NOON, toNs: NOON + HOUR };
+  const use = (tenant: string, sequences: readonly number[], collectorId = 'c1', id = 'a'): TestRow[] =>
+    sequences.map((sequence, i) => ({ tenant, collectorId, event: toolCall({ event_id: `${id}-${sequence}`, time: at(NOON + BigInt(i)), source: { emitter: 'e', sequence } }) }));
+  /** The first and the sixth number of more buckets than are looked into. */
+  const spread = Array.from({ length: 70 }, (_, i) => [i * 4096, i * 4096 + 5]).flat();
+
+  it('are told exactly, and where there are very many by their buckets', async () => {
+    await insertRows(test.store, [...use('twice', spread), ...use('twice', spread.filter((n) => n % 4096 === 0), 'c1', 'b')]);
+    const [emitter] = (await completeness(test.store, 'twice', window, undefined, NOW_US)).emitters;
+    const range = (i: number): Range => (i < 64 ? [i * 4096, i * 4096] : [i * 4096, i * 4096 + 5]);
+    expect(emitter?.duplicated).toEqual(Array.from({ length: 70 }, (_, i) => range(i)));
+  });
+
+  it('by copies and conflicts of the same event, which are none', async () => {
+    await insertRows(test.store, [...use('copies', spread), ...use('copies', spread, 'c2'), ...use('copies', spread.slice(0, 9)).map((row) => Object.assign(row, { flags: 4 }))]);
+    await markCopies(test.store, 'copies', spread.map((sequence) => `a-${sequence}`));
+    expect((await completeness(test.store, 'copies', window, undefined, NOW_US)).emitters).toMatchObject([{ duplicated: [] }]);
+  });
+
+  it('by copies that were not noticed yet are looked for among the events', async () => {
+    await insertRows(test.store, [...use('unmarked', [1, 2, 3]), ...use('unmarked', [2, 3], 'c2')]);
+    expect(await completeness(test.store, 'unmarked', window, undefined, NOW_US)).toMatchObject({ status: 'complete', emitters: [{ duplicated: [] }] });
+  });
+});
+
+it('of events that were there before instances were known is right, and made of the projections', async () => {
+  const options = { ...test.options, database: 'older' };
+  await migrate(options);
+  const store = new Store(options);
+  try {
+    for (const name of ['instance_hours', 'instance_sequences']) await store.command(`ALTER TABLE events DROP PROJECTION ${name} SETTINGS mutations_sync = 2`);
+    const known = [1, 2, 4, 1, 2, 3].map((sequence, i) => ({ timeNs: NOON + BigInt(i), agent: 'a', emitter: 'e', instance: i < 3 ? 'one' : 'two', sequence, flags: 0 }));
+    await insertRows(store, known.map((each) => rowOf(each, 'older')));
+    await store.command("ALTER TABLE schema_migrations DELETE WHERE name LIKE '0006%' SETTINGS mutations_sync = 2");
+    expect(await migrate(options)).toEqual(['0006_emitter_instances.sql']);
+    const unfinished = async (): Promise<unknown[]> => store.select('SELECT mutation_id FROM system.mutations WHERE database = currentDatabase() AND NOT is_done', {}, z.object({ mutation_id: z.string() }));
+    await until(unfinished, (left) => left.length === 0);
+    const parts = await store.select("SELECT DISTINCT name FROM system.projection_parts WHERE active AND database = currentDatabase() AND table = 'events'", {}, z.object({ name: z.string() }));
+    expect(parts.map(({ name }) => name).toSorted()).toEqual(['instance_hours', 'instance_sequences']);
+    const window = { fromNs: NOON - HOUR, toNs: NOON + HOUR };
+    expect((await completeness(store, 'older', window, undefined, NOW_US)).emitters).toMatchObject([{ instance: 'one', missing: [[3, 3]] }, { instance: 'two', missing: [] }]);
+    expect(await emittersByHours(store, 'older', window, undefined)).toEqual(await emittersByRows(store, 'older', window, undefined, 1000));
+  } finally {
+    await store.close();
+  }
 });
 
 interface Statement {

@@ -3,8 +3,8 @@ import type { Store } from '../store.ts';
 import { BUCKET, INSTANCE, keyOf, type EmitterInstance } from './instance.ts';
 import { joined, toRuns, type Range } from './ranges.ts';
 
-/** Buckets whose events are read for one answer: some 65,000 numbers. */
-const BUCKETS_READ = 16;
+/** Buckets whose events are read for one answer: some 260,000 numbers. */
+const BUCKETS_READ = 64;
 
 /** Recorded numbers of one bucket of an emitter's instance, and how many more events there are than numbers. */
 export interface Bucket extends EmitterInstance {
@@ -45,7 +45,9 @@ export async function duplicatedIn(store: Store, tenant: string, buckets: readon
   const found = new Map<string, readonly Range[]>();
   if (buckets.length === 0) return found;
   const copies = new Map((await store.select(COPIES, { tenant, emitters: emittersOf(buckets) }, Copies)).map((row) => [bucketKey(row, row.bucket), row.copies]));
-  const certain = buckets.filter((bucket) => bucket.surplus > (copies.get(bucketKey(bucket, bucketOf(bucket.first))) ?? 0));
+  const certain = buckets
+    .filter((bucket) => bucket.surplus > (copies.get(bucketKey(bucket, bucketOf(bucket.first))) ?? 0))
+    .toSorted((a, b) => a.first - b.first || (keyOf(a) < keyOf(b) ? -1 : 1));
   const read = certain.slice(0, BUCKETS_READ);
   const ranges: [key: string, range: Range][] = certain.slice(BUCKETS_READ).map((bucket) => [keyOf(bucket), [bucket.first, bucket.last]]);
   if (read.length > 0) {

@@ -30,8 +30,8 @@ export class CollectorRuns {
 
   /** Notes it now, and every ten seconds from now on. */
   start(): void {
-    this.#timer = setInterval(() => this.look(), EVERY_MS).unref();
-    this.look();
+    this.#timer = setInterval(() => void this.look(), EVERY_MS).unref();
+    void this.look();
   }
 
   /** To be called when no more events are taken in. Never rejects. */
@@ -42,8 +42,8 @@ export class CollectorRuns {
     this.#run = undefined;
   }
 
-  /** One look. */
-  look(): void {
+  /** One look. Never rejects. */
+  async look(): Promise<void> {
     if (!this.#options.takesIn()) {
       this.#run = undefined;
       return;
@@ -52,6 +52,7 @@ export class CollectorRuns {
     this.#writing ??= this.#write(false).finally(() => {
       this.#writing = undefined;
     });
+    await this.#writing;
   }
 
   /** Never rejects. */
