@@ -287,7 +287,7 @@ describe('numbers used twice', () => {
   it('are told exactly, and where there are very many by their buckets', async () => {
     await insertRows(test.store, [...use('twice', spread), ...use('twice', spread.filter((n) => n % 4096 === 0), 'c1', 'b')]);
     const [emitter] = (await completeness(test.store, 'twice', window, undefined, NOW_US)).emitters;
-    const range = (i: number): Range => (i < 64 ? [i * 4096, i * 4096] : [i * 4096, i * 4096 + 5]);
+    const range = (i: number): Range => (i < 32 ? [i * 4096, i * 4096] : [i * 4096, i * 4096 + 5]);
     expect(emitter?.duplicated).toEqual(Array.from({ length: 70 }, (_, i) => range(i)));
   });
 
