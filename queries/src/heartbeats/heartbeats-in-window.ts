@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { EventWindow } from '../events/list-events.ts';
 import type { Store } from '../store.ts';
-import { NEVER_DUE_US, NO_NUMBER, SLOT_US } from './put-heartbeats.ts';
+import { anyHeartbeats, NEVER_DUE_US, NO_NUMBER, SLOT_US } from './put-heartbeats.ts';
 
 /*
  * From the window on: a number that was announced after its end may have been used inside. What is in the same ten
@@ -50,7 +50,9 @@ export interface EmitterHeartbeats {
   readonly agents: readonly string[];
 }
 
+/** What the emitters of a tenant said of themselves in the window and later. */
 export async function heartbeatsFrom(store: Store, tenant: string, { fromNs, toNs }: EventWindow): Promise<EmitterHeartbeats[]> {
+  if (!(await anyHeartbeats.is(store))) return [];
   // None is kept from before 1970.
   const fromUs = max(fromNs / 1000n, 0n);
   const toUs = max((toNs + 999n) / 1000n, 0n);

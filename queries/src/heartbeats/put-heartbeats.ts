@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { instanceOf } from '../completeness/instance.ts';
 import { DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UInt32Column, UInt64Column, type Column } from '../native/index.ts';
+import { OnceThere } from '../once-there.ts';
 import type { Store } from '../store.ts';
 
 export interface StoredHeartbeat {
@@ -23,6 +24,9 @@ export const SLOT_US = 600_000_000n;
 export const NEVER_DUE_US = 9_223_372_036_000_000n;
 export const NO_NUMBER = 2 ** 53;
 
+/** Whether any tenant has any. */
+export const anyHeartbeats = new OnceThere('SELECT count() AS n FROM heartbeats');
+
 const newColumns = () => ({
   tenant: new LowCardinalityColumn(),
   slot: new UInt32Column(),
@@ -38,6 +42,7 @@ const newColumns = () => ({
 
 /** Keeps what emitters said; the same may be said again. Resolves once it is on disk. @throws StoreError */
 export async function putHeartbeats(store: Store, heartbeats: readonly StoredHeartbeat[]): Promise<void> {
+  anyHeartbeats.note(store);
   const to = newColumns();
   for (const { tenant, emitter, vantage, instanceId, agentId, atUs, dueAtUs, sequence } of heartbeats) {
     to.tenant.append(tenant);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { EventWindow } from '../events/list-events.ts';
 import type { Store } from '../store.ts';
 import { dayOf } from './days.ts';
-import { hasMarks } from './marks.ts';
+import { marks } from './marks.ts';
 
 const WINDOW = `tenant = {tenant: String}
     AND received_at >= fromUnixTimestamp64Micro({from_us: Int64}) AND received_at < fromUnixTimestamp64Micro({to_us: Int64})`;
@@ -28,7 +28,7 @@ const Row = z.object({ quarantined: z.coerce.number() });
  * dropped from quarantine only the day of receipt is known: a window that touches the day counts them all.
  */
 export async function countQuarantined(store: Store, tenant: string, window: EventWindow): Promise<number> {
-  const rows = await store.select((await hasMarks(store)) ? OUTSTANDING : KEPT, paramsOf(tenant, window), Row);
+  const rows = await store.select((await marks.is(store)) ? OUTSTANDING : KEPT, paramsOf(tenant, window), Row);
   // A day's entries and their marks go one after the other; a count in between must not be negative.
   return Math.max(0, rows[0]?.quarantined ?? 0);
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { DateTime64Column, encodeBlock, LowCardinalityColumn, UInt16Column, UInt64Column, type Column } from '../native/index.ts';
 import type { Store } from '../store.ts';
-import { noteMarks } from './marks.ts';
+import { marks } from './marks.ts';
 
 const PARTITIONS = `
   SELECT partition_id, sum(bytes_on_disk) AS bytes, sum(rows) AS entries
@@ -50,7 +50,7 @@ export type DropReason = 'size' | 'age';
 export async function dropQuarantine(store: Store, day: string, reason: DropReason, nowUs: bigint, beforeUs?: bigint): Promise<Dropped> {
   const counted = await countDay(store, day, beforeUs);
   if (counted.length === 0) return { entries: 0, bytes: 0 };
-  noteMarks(store);
+  marks.note(store);
   await writeDown(store, day, reason, nowUs, counted);
   for (const table of ['quarantine', 'quarantine_replays'] as const) {
     if (beforeUs === undefined) await dropPartition(store, table, day);

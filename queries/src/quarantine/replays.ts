@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { BoolColumn, DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UuidColumn, type Column } from '../native/index.ts';
 import type { Store } from '../store.ts';
 import { dayOf } from './days.ts';
-import { noteMarks } from './marks.ts';
+import { marks } from './marks.ts';
 
 /** Says that an entry is recorded after all. */
 export interface Replay {
@@ -31,7 +31,7 @@ const newColumns = () => ({
 
 /** Marks entries as replayed. Resolves once the marks are on disk; marking again changes nothing that is shown. */
 export async function putReplays(store: Store, tenant: string, replays: readonly Replay[]): Promise<void> {
-  noteMarks(store);
+  marks.note(store);
   // One block, one partition: only then is an insert atomic.
   for (const ofDay of Map.groupBy(replays, (replay) => dayOf(replay.receivedAtUs)).values()) {
     const to = newColumns();

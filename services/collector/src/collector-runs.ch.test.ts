@@ -33,13 +33,13 @@ async function look(runs: CollectorRuns, ...seconds: number[]): Promise<void> {
 }
 
 const down = async (from = 0, to = 200): Promise<number[][]> =>
-  (await collectorDowntime(test.store, us(from), us(to))).map((interval) => interval.map((at) => Number((at - us(0)) / 1_000_000n)));
+  (await collectorDowntime(test.store, us(from), us(to), 0)).map((interval) => interval.map((at) => Number((at - us(0)) / 1_000_000n)));
 
 it('a crash is down from a little after the last word to the next start', async () => {
   hour++;
   await look(collector('a'), 0, 10, 20);
   await look(collector('a'), 100, 110, 120, 130, 140, 150, 160, 170, 180, 190);
-  expect(await down()).toEqual([[35, 100]]);
+  expect(await down()).toEqual([[40, 100]]);
   expect(await down(50, 60)).toEqual([[50, 60]]);
   expect(await down(110, 120)).toEqual([]);
 });
@@ -70,7 +70,7 @@ it('a collector that refuses events is down', async () => {
   await look(runs, 20, 30, 40, 50);
   takesIn = true;
   await look(runs, 60, 70);
-  expect(await down(0, 80)).toEqual([[25, 60]]);
+  expect(await down(0, 80)).toEqual([[30, 60]]);
 });
 
 it('one whose ClickHouse is away is not', async () => {
@@ -79,7 +79,7 @@ it('one whose ClickHouse is away is not', async () => {
   await look(runs, 0, 10);
   proxy.treat = () => 'cut-before';
   await look(runs, 20, 30, 40, 50, 60, 70, 80);
-  expect(await down(0, 80)).toEqual([[25, 80]]);
+  expect(await down(0, 80)).toEqual([[30, 80]]);
   proxy.treat = () => 'pass';
   await look(runs, 90);
   expect(await down(0, 90)).toEqual([]);
