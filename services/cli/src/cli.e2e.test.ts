@@ -108,6 +108,18 @@ describe.concurrent('timeline and events', () => {
     expect(complete).toMatchObject({ code: 0, err: expect.stringMatching(/^Complete: .*gw-2/) as string });
   });
 
+  it('completeness: emitter by emitter, as JSON, and as an exit code', async () => {
+    const { code, out } = await cli('completeness', ...WINDOW, '--agent-id', 'agent:a/b', '--agent-id', 'agent:c');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Gaps: gw-1 missing 3–4 \(2 events\)/);
+    expect(out).toMatch(/^EMITTER +INSTANCE +STATUS/m);
+    expect(out).toMatch(/^gw-1 +- +gaps +1 +5 +3–4 \(2 events\) +- +active/m);
+    expect(out).toMatch(/^gw-2 +- +complete +1 +1 +- +- +active/m);
+    expect(JSON.parse((await cli('completeness', ...WINDOW, '--json', '--agent-id', 'agent:c')).out)).toMatchObject({ status: 'complete', emitters: [{ emitter: 'gw-2', seen: [[1, 1]] }] });
+    expect((await cli('completeness', ...WINDOW, '--require-complete')).code).toBe(6);
+    expect((await cli('completeness')).code).toBe(2);
+  });
+
   it('colour only when asked to', async () => {
     expect((await cliWith({ FORCE_COLOR: '1' }, undefined, 'timeline', 'agent:c', ...WINDOW)).out).toContain('\u001b[31mfailure\u001b[39m');
   });
