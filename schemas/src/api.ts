@@ -122,10 +122,10 @@ export const EmitterCompleteness = z.object({
   restarted: z.boolean().meta({ description: 'An instance of the same emitter was at work in the window before this one.' }),
   state: z.enum(EMITTER_STATES).meta({ description: 'At the end of the window. `active`: it has events there. `idle`: none, but it was alive. `silent`: a heartbeat that it promised is overdue. `stopped`: its last heartbeat promised no other.' }),
   heartbeat: z.object({
-    last_at: utc('Time of the last one, from the window on.'),
+    last_at: utc('Time of the last one.'),
     due_at: z.string().nullable().meta({ description: 'When the next was to have come; null: none was promised. RFC 3339, UTC.' }),
     sequence: z.int().min(0).nullable().meta({ description: 'Highest number that it said it had used.' }),
-  }).nullable().meta({ description: 'What it last said of itself; null where it said nothing in the window or later.' }),
+  }).nullable().meta({ description: 'What it last said of itself; null where it said nothing in the window, in the day before, or later.' }),
 }).meta({ id: 'EmitterCompleteness', description: 'One emitter, or one instance of it.' });
 export type EmitterCompleteness = z.infer<typeof EmitterCompleteness>;
 

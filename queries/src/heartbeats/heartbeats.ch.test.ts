@@ -89,8 +89,8 @@ describe('silence', () => {
     await record(range(0, 5));
     for (const minute of range(6, 180)) await beat(minute, 5);
     expect(await ask(60, 90)).toMatchObject({ status: 'complete', emitters: [{ emitter: 'e', first: undefined, last: undefined, seen: [[5, 5]], missing: [], state: 'idle' }] });
-    // Long after, and long before.
-    expect(await ask(300, 400)).toMatchObject({ status: 'unknown', emitters: [] });
+    // Days after, and before.
+    expect(await ask(1800, 1900)).toMatchObject({ status: 'unknown', emitters: [] });
     expect(await ask(-90, -60)).toMatchObject({ status: 'unknown', emitters: [] });
   });
 
@@ -107,11 +107,33 @@ describe('silence', () => {
     expect(await ask(0, 9)).toMatchObject({ status: 'gaps', emitters: [{ missing: [[6, 7]] }] });
   });
 
+  it('that began before the window is told for a day', async () => {
+    await record(range(0, 5));
+    await beat(6, 6);
+    // Another emitter, of whom all is known, must not make it look complete.
+    await insertRows(test.store, [{ tenant, event: toolCall({ event_id: `${tenant}.other`, time: at(NOON + 300n * MINUTE), source: { emitter: 'f', sequence: 0 } }) }]);
+    expect(await ask(290, 310)).toMatchObject({ status: 'gaps', emitters: [{ emitter: 'e', state: 'silent', missing: [[6, 6]] }, { emitter: 'f', status: 'complete' }] });
+    await record([6]);
+    expect(await ask(290, 310)).toMatchObject({ status: 'unknown', emitters: [{ emitter: 'e', state: 'silent', status: 'unknown', missing: [] }, { emitter: 'f' }] });
+    await beat(7, 6, { dueAtUs: undefined });
+    expect(await ask(290, 310)).toMatchObject({ status: 'complete', emitters: [{ emitter: 'f' }] });
+  });
+
+  it('between two beats that are far apart is within the promise', async () => {
+    await record(range(0, 5));
+    await beat(6, 5, { dueAtUs: us(300) });
+    expect(await ask(100, 200)).toMatchObject({ status: 'complete', emitters: [{ state: 'idle', seen: [[5, 5]], missing: [] }] });
+  });
+
   it('of one that ended is expected', async () => {
     await record(range(0, 5));
     await beat(6, 5);
     await beat(7, 5, { dueAtUs: undefined });
     expect(await ask(0, 600)).toMatchObject({ status: 'complete', emitters: [{ state: 'stopped', heartbeat: { dueAtUs: undefined } }] });
+    // It is back.
+    await beat(8, 5);
+    expect(await ask(0, 9)).toMatchObject({ status: 'complete', emitters: [{ state: 'active' }] });
+    expect(await ask(0, 600)).toMatchObject({ status: 'unknown', emitters: [{ state: 'silent' }] });
   });
 
   it('of one that says no numbers proves nothing', async () => {

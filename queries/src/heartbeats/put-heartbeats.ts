@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { instanceOf } from '../completeness/instance.ts';
-import { DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UInt32Column, UInt64Column, type Column } from '../native/index.ts';
+import { BoolColumn, DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UInt32Column, UInt64Column, type Column } from '../native/index.ts';
 import { OnceThere } from '../once-there.ts';
 import type { Store } from '../store.ts';
 
@@ -33,6 +33,7 @@ const newColumns = () => ({
   emitter: new StringColumn(),
   instance: new StringColumn(),
   agent_id: new StringColumn(),
+  promised: new BoolColumn(),
   first_at: new DateTime64Column(6),
   last_at: new DateTime64Column(6),
   due_at: new DateTime64Column(6),
@@ -50,6 +51,7 @@ export async function putHeartbeats(store: Store, heartbeats: readonly StoredHea
     to.emitter.append(emitter);
     to.instance.append(instanceOf(vantage, instanceId));
     to.agent_id.append(agentId ?? '');
+    to.promised.append(dueAtUs !== undefined);
     to.first_at.appendTicks(atUs);
     to.last_at.appendTicks(atUs);
     to.due_at.appendTicks(dueAtUs ?? NEVER_DUE_US);

@@ -1,5 +1,5 @@
 import { collectorDowntime, Store } from '@agent-audit/queries';
-import { createLog, type Clock } from '@agent-audit/shared';
+import { createLog, systemClock, type Clock } from '@agent-audit/shared';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { StoreProxy } from '../../../test/support/store-proxy.ts';
 import { startTestStore, type TestStore } from '../../../test/support/store.ts';
@@ -23,7 +23,7 @@ afterAll(async () => {
 let hour = 0n;
 let second = 0;
 const us = (at: number): bigint => (1_700_000_000n + hour * 3600n + BigInt(at)) * 1_000_000n;
-const clock: Clock = { nowMicros: () => us(second), monotonicMs: () => second * 1000, sleep: () => Promise.resolve() };
+const clock: Clock = { nowMicros: () => us(second), monotonicMs: () => second * 1000, sleep: (ms) => systemClock.sleep(ms) };
 let takesIn = true;
 const collector = (collectorId: string): CollectorRuns => new CollectorRuns({ store, collectorId, clock, log: createLog('silent', 'test'), takesIn: () => takesIn });
 

@@ -12,6 +12,7 @@ export interface CollectorRunsOptions {
 }
 
 const EVERY_MS = 10_000;
+const STOP_MS = 2_000;
 
 /**
  * Notes when this collector takes events in, so that afterwards silence can be told from nobody listening. While
@@ -37,9 +38,13 @@ export class CollectorRuns {
   /** To be called when no more events are taken in. Never rejects. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#writing;
-    if (this.#run !== undefined) await this.#write(true);
-    this.#run = undefined;
+    const told = (async () => {
+      await this.#writing;
+      if (this.#run !== undefined) await this.#write(true);
+      this.#run = undefined;
+    })();
+    // A ClickHouse that does not answer must not hold up the stop.
+    await Promise.race([told, this.#options.clock.sleep(STOP_MS)]);
   }
 
   /** One look. Never rejects. */
