@@ -1,3 +1,4 @@
+export * from './anchors/index.ts';
 export * from './checkpoint.ts';
 export * from './event-leaves.ts';
 export * from './event-logs.ts';
