@@ -3,6 +3,8 @@ export * from './collectors/put-collector-run.ts';
 export { collectorDowntime, type Downtime } from './collectors/downtime.ts';
 export * from './completeness/completeness.ts';
 export type { Range } from './completeness/ranges.ts';
+export * from './erasures/find-tombstones.ts';
+export * from './erasures/put-erasure.ts';
 export * from './events/count-segment.ts';
 export { EventBlockEncoder, type BlockOrigin, type EventRow } from './events/event-block.ts';
 export type { Filters, FilterName } from './events/filters.ts';

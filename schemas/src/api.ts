@@ -77,6 +77,19 @@ export const EventAnswer = EventRecord.extend({
   conflicts: z.array(EventRecord).meta({ description: 'Recorded under the same id with other bytes.' }),
 }).meta({ id: 'EventAnswer', description: 'One event, and the state of its proof.' });
 
+export const ErasureRequest = z.strictObject({
+  event_ids: z.array(z.string().min(1).max(128)).min(1).max(1000).meta({ description: 'Events whose bytes are to go.' }),
+  reason: z.string().min(1).max(1000).meta({ description: 'Why; it is signed, and kept for good.' }),
+}).meta({ id: 'ErasureRequest' });
+export type ErasureRequest = z.infer<typeof ErasureRequest>;
+
+export const ErasureAnswer = z.object({
+  erased: count('Recorded events that are gone now; several under one id count each.'),
+  erased_before: count('Events of these ids that were gone already.'),
+  not_found: z.array(z.string()).meta({ description: 'Ids under which nothing is recorded.' }),
+}).meta({ id: 'ErasureAnswer' });
+export type ErasureAnswer = z.infer<typeof ErasureAnswer>;
+
 export const LogKey = z.object({
   verifier_key: z.string().meta({ description: 'The public key under the name of this log, as C2SP signed-note has it.' }),
   public_key: z.string().meta({ description: 'Base64 of the 32 bytes.' }),

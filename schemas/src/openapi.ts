@@ -42,7 +42,7 @@ export interface Route {
 }
 
 const COMPONENTS = [
-  api.RecordedEvent, api.FieldErrorShape, api.Rejection, api.IngestAnswer, api.Problem, api.Recorded, api.EventRecord, api.ProofState, api.EventAnswer, api.LogKey, api.LogInfo, api.LogList, api.Consistency,
+  api.RecordedEvent, api.FieldErrorShape, api.Rejection, api.IngestAnswer, api.Problem, api.Recorded, api.EventRecord, api.ProofState, api.EventAnswer, api.ErasureRequest, api.ErasureAnswer, api.LogKey, api.LogInfo, api.LogList, api.Consistency,
   api.EmitterCompleteness, api.Completeness, api.Heartbeat, api.HeartbeatAnswer, api.EventList, api.AgentSummary, api.AgentList, api.QuarantineReplay, api.QuarantineEntry,
   api.QuarantineList, api.ReplayIds, api.ReplayCorrection, api.ReplayWindow, api.ReplayRequest, api.ReplayAnswer, api.Scope, api.KeyRequest, api.KeyInfo, api.KeyCreated, api.KeyList,
 ] as const;
@@ -52,6 +52,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   401: 'No key, or one that is not valid.',
   403: 'The key lacks the scope.',
   404: 'No such thing in this tenant.',
+  410: 'It was erased; by whom, when and why is in the answer.',
   409: 'Not in the state that it must be in: it exists already, or is not there yet.',
   413: 'The body is too large after decompression, or holds too many events.',
   415: 'A media type or content encoding that is not understood.',

@@ -104,7 +104,7 @@ export const ROUTES: readonly Route[] = [
     method: 'get', path: '/v1/events/{event_id}', operationId: 'getEvent', tag: 'Reconstructing', scope: 'events:read',
     summary: 'One event',
     parameters: [path('event_id', '`event_id`.')],
-    answers: { 200: { description: 'The event.', schema: 'EventAnswer' } }, problems: [404],
+    answers: { 200: { description: 'The event.', schema: 'EventAnswer' } }, problems: [404, 410],
   },
   {
     method: 'get', path: '/v1/events/{event_id}/proof', operationId: 'getEventProof', tag: 'Proving', scope: 'events:read',
@@ -114,6 +114,18 @@ export const ROUTES: readonly Route[] = [
       path('event_id', '`event_id`.'), query('log_index', 'Which, where several are recorded under the id; default: the first.', { type: 'integer', minimum: 0 }),
     ],
     answers: { 200: { description: 'The proof.', schema: { type: 'string' }, mediaType: 'text/plain' } }, problems: [404, 409],
+  },
+  {
+    method: 'post', path: '/v1/erasures', operationId: 'eraseEvents', tag: 'Proving', scope: 'admin',
+    summary: 'Erase the bytes of events',
+    description: 'Their leaves stay in the log, with a signed tombstone that says who, when and why: verification says erased, and goes on working. What is erased cannot be had back. Sending the same request again finishes one that broke off.',
+    body: { 'application/json': 'ErasureRequest' },
+    answers: { 200: { description: 'They are gone.', schema: 'ErasureAnswer' } }, problems: [409, 413],
+  },
+  {
+    method: 'post', path: '/v1/logs/rotate-key', operationId: 'rotateLogKey', tag: 'Proving', scope: 'admin',
+    summary: 'Let a new key sign the logs of this collector', description: 'For keys of tenant `default`. The old key vouches for the new one, and signs beside it for `AGENT_AUDIT_LOG_KEY_OVERLAP_DAYS`.',
+    answers: { 200: { description: 'The logs, with the new key.', schema: 'LogList' } }, problems: [409],
   },
   {
     method: 'get', path: '/v1/logs', operationId: 'listLogs', tag: 'Proving', scope: 'events:read', summary: 'Logs of the tenant, and the keys that sign them',

@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { Store } from '@agent-audit/queries';
 import type { LogList, ProofState, Recorded } from '@agent-audit/schemas';
 import {
-  eventLeaf, leafHash, nodesFrom, openCheckpoint, parseTlogProof, parseVerifier, rootOf, saltedDigest, tilePath, tilesSince, entriesPath, verifyConsistency, verifyInclusion,
+  covers, entriesPath, eventLeaf, leafHash, nodesFrom, openCheckpoint, openNote, parseErasure, parseTlogProof, parseVerifier, rootOf, saltedDigest, tilePath, tilesSince,
+  verifyConsistency, verifyEndorsements, verifyInclusion,
   type Checkpoint, type NoteVerifier, type Tile,
 } from '@agent-audit/tlog';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { toolCall } from '../support/events.ts';
+import type { Answer } from '../support/http.ts';
 import { memberText } from '../support/raw-json.ts';
 import { startService, type TestService } from '../support/service.ts';
 import type { Tenant } from '../support/tenant.ts';
@@ -134,4 +136,69 @@ test('what no checkpoint covers yet is pending, and what is in no log is not cov
   const { proof } = await eventOf(tenant, event.event_id);
   if (proof.state === 'pending') expect((await tenant.get(`/v1/events/${event.event_id}/proof`)).headers['retry-after']).toBe('2');
   await verified(tenant, event.event_id);
+});
+
+test('an erased event is gone, and its leaf and the reason are not', async () => {
+  const tenant = await service.newTenant();
+  const admin = await service.newKey({ tenant: tenant.name, scopes: ['admin'] });
+  const events = Array.from({ length: 20 }, () => toolCall());
+  await tenant.record(events);
+  const ids = events.map(({ event_id: id }) => id);
+  const [secret, last] = [ids[7], ids[19]] as [string, string];
+  const erase = (event_ids: string[], key = admin): Promise<Answer> => service.post(JSON.stringify({ event_ids, reason: 'a "request"\nof one person' }), { path: '/v1/erasures', key });
+  await verified(tenant, last);
+  const { recorded } = await eventOf(tenant, secret);
+  expect((await erase([secret], tenant.key)).status).toBe(403);
+  expect((await erase([secret, last, 'nobody'])).json()).toEqual({ erased: 2, erased_before: 0, not_found: ['nobody'] });
+  expect((await erase([secret])).json()).toEqual({ erased: 0, erased_before: 1, not_found: [] });
+  expect(await tenant.everything()).toHaveLength(18);
+
+  const gone = await tenant.get(`/v1/events/${secret}`);
+  expect(gone.status).toBe(410);
+  expect(gone.json()).toMatchObject({ code: 'erased', log_index: recorded.log_index, erasure: { by: expect.stringMatching(/^key:/), reason: 'a "request"\nof one person' } });
+
+  // What is left proves that it was there, and who says that it had to go.
+  const log = await theLog(tenant);
+  const proof = parseTlogProof((await tenant.get(`/v1/events/${secret}/proof`)).text);
+  const left = JSON.parse(Buffer.from(proof.extra as Uint8Array).toString()) as { event_id: string; received_at_us: number; digest: string; salt?: string; erasure: string };
+  expect(left.salt).toBeUndefined();
+  const { size, root } = openCheckpoint(proof.checkpoint, log.origin, [log.verifier]);
+  const leaf = eventLeaf({ tenant: tenant.name, eventId: secret, receivedAtMicros: left.received_at_us, digest: Buffer.from(left.digest, 'base64') });
+  expect(verifyInclusion(leaf, proof.index, size, proof.hashes, root)).toBe(true);
+  const erasure = parseErasure(openNote(left.erasure, [log.verifier]).text);
+  expect(covers(erasure, proof.index)).toBe(true);
+  expect(erasure.origin).toBe(log.origin);
+
+  // The log goes on, and the place of the last is not given again.
+  const more = toolCall();
+  expect((await tenant.post(JSON.stringify(more))).status).toBe(202);
+  expect((await verified(tenant, more.event_id)).recorded.log_index).toBe(20);
+  const bundle = (await tenant.get(`${log.path}/${entriesPath(0, 21)}`)).bytes;
+  const tile = (await tenant.get(`${log.path}/tile/0/000.p/21`)).bytes;
+  let place = 0;
+  for (let at = 0; at < bundle.length; at += 2 + bundle.readUInt16BE(at), place++) expect(Buffer.from(leafHash(bundle.subarray(at + 2, at + 2 + bundle.readUInt16BE(at))))).toEqual(tile.subarray(32 * place, 32 * place + 32));
+  expect(place).toBe(21);
+});
+
+test('a new key takes over, and both sign meanwhile', async () => {
+  const tenant = await service.newTenant();
+  const first = toolCall();
+  await tenant.record([first]);
+  await verified(tenant, first.event_id);
+  const log = await theLog(tenant);
+  const rotated = await service.post('', { path: '/v1/logs/rotate-key' });
+  expect(rotated.status).toBe(200);
+  expect((await service.post('', { path: '/v1/logs/rotate-key', key: await service.newKey({ tenant: tenant.name, scopes: ['admin'] }) })).status).toBe(403);
+  const second = toolCall();
+  await tenant.record([second]);
+  await verified(tenant, second.event_id);
+  const { logs } = (await tenant.get('/v1/logs')).json() as LogList;
+  const keys = logs[0]?.keys ?? [];
+  expect(keys).toHaveLength(2);
+  const note = (await tenant.get(`${log.path}/checkpoint`)).text;
+  for (const { verifier_key: key } of keys) expect(openCheckpoint(note, log.origin, [parseVerifier(key)]).size).toBe(2);
+  const reached = verifyEndorsements(Buffer.from(keys[0]?.public_key as string, 'base64'), keys.map((key) => ({
+    publicKey: Buffer.from(key.public_key, 'base64'), createdAt: key.created_at, endorsement: key.endorsement === null ? undefined : Buffer.from(key.endorsement, 'base64'),
+  })));
+  expect(reached).toHaveLength(2);
 });

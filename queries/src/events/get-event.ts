@@ -16,7 +16,12 @@ const SQL = `
  * the clock back.
  */
 export async function getEvent(store: Store, tenant: string, eventId: string): Promise<StoredEvent[]> {
-  const rows = await store.select(SQL, { tenant, event_id: eventId, conflict: FLAG_BITS.conflict }, StoredEvent);
+  const rows = await rowsUnder(store, tenant, eventId);
   const seen = new Set<string>();
   return rows.filter((row) => !seen.has(row.raw) && seen.add(row.raw));
+}
+
+/** As `getEvent`, with the same bytes as often as they were recorded: two collectors may each have them. */
+export function rowsUnder(store: Store, tenant: string, eventId: string): Promise<StoredEvent[]> {
+  return store.select(SQL, { tenant, event_id: eventId, conflict: FLAG_BITS.conflict }, StoredEvent);
 }

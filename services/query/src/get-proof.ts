@@ -1,4 +1,4 @@
-import { getEvent as findEvent } from '@agent-audit/queries';
+import { getEvent as findEvent, tombstonesOf, type StoredEvent, type Tombstone } from '@agent-audit/queries';
 import { Problem, requireScope, type AuthEnv } from '@agent-audit/shared';
 import { formatTlogProof } from '@agent-audit/tlog';
 import { Hono } from 'hono';
@@ -11,13 +11,16 @@ export function getProof(deps: QueryDeps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().get('/v1/events/:event_id/proof', requireScope(deps.keys, 'events:read'), async (c) => {
     const index = readCount(c, 'log_index');
     await deps.settled();
-    const rows = await findEvent(deps.store, c.get('caller').tenant, c.req.param('event_id'));
+    const { tenant } = c.get('caller');
+    const id = c.req.param('event_id');
+    const rows: (StoredEvent | Tombstone)[] = [...(await findEvent(deps.store, tenant, id)), ...(await tombstonesOf(deps.store, tenant, id))];
     const row = index === undefined ? rows[0] : rows.find((one) => one.log_index === index);
     if (row === undefined) throw new Problem('not_found', index === undefined ? 'No event is recorded under this id.' : 'No event is recorded under this id at this place of the log.');
     const judged = judge(deps.proofs, row);
     if (judged.state !== 'verified') throw notProven(judged);
-    const salt = judged.view.salts.from(row.log_index).toString('base64');
-    const extra = JSON.stringify({ tenant: row.tenant, event_id: row.event_id, received_at_us: Number(row.received_at_us), salt });
+    // Of an erased event the salt would help to guess the bytes.
+    const rest = 'raw' in row ? { salt: judged.view.salts.from(row.log_index).toString('base64') } : { digest: Buffer.from(row.digest_hex, 'hex').toString('base64'), erasure: row.note };
+    const extra = JSON.stringify({ tenant: row.tenant, event_id: row.event_id, received_at_us: Number(row.received_at_us), ...rest });
     const proof = formatTlogProof({ index: row.log_index, hashes: judged.hashes, extra: Buffer.from(extra), checkpoint: judged.view.note });
     return c.body(proof, 200, { 'content-type': 'text/plain; charset=utf-8' });
   });

@@ -9,6 +9,7 @@ import { getProof } from './get-proof.ts';
 import { getQuarantine } from './get-quarantine.ts';
 import { getTimeline } from './get-timeline.ts';
 import { logRoutes } from './log-routes.ts';
+import { postErasure } from './post-erasure.ts';
 
 export type { Proofs } from './proofs.ts';
 export type { QueryDeps } from './deps.ts';
@@ -20,6 +21,7 @@ export function queryRoutes(deps: QueryDeps): Hono<AuthEnv> {
     .route('/', getEvents(deps))
     .route('/', getEvent(deps))
     .route('/', getProof(deps))
+    .route('/', postErasure(deps))
     .route('/', logRoutes(deps))
     .route('/', getAgents(deps))
     .route('/', getCompleteness(deps))

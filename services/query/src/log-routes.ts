@@ -1,7 +1,7 @@
-import { readLogRows } from '@agent-audit/queries';
+import { readLogRows, tombstonesIn, type Tombstone } from '@agent-audit/queries';
 import type { Consistency, LogInfo, LogList } from '@agent-audit/schemas';
-import { Problem, requireScope, type AuthEnv } from '@agent-audit/shared';
-import { consistencyProof, eventEntry, eventsOf, hashesAt, MISSING_ENTRY, nodesIn, parseTilePath, readTile, saltedDigest, TILE_WIDTH, verifierKey, type Checkpoint, type LogView } from '@agent-audit/tlog';
+import { OPERATOR_TENANT, Problem, requireScope, type AuthEnv } from '@agent-audit/shared';
+import { consistencyProof, eventEntry, eventsOf, hashesAt, LogKeyError, MISSING_ENTRY, nodesIn, parseTilePath, readTile, saltedDigest, TILE_WIDTH, verifierKey, type Checkpoint, type LogView } from '@agent-audit/tlog';
 import { Hono, type Context } from 'hono';
 import type { QueryDeps } from './deps.ts';
 import { readCount } from './parameters.ts';
@@ -20,8 +20,21 @@ export function logRoutes(deps: QueryDeps): Hono<AuthEnv> {
       const { proofs } = deps;
       return c.json({ logs: proofs === undefined ? [] : proofs.logs.viewsOf(c.get('caller').tenant).map((view) => infoOf(proofs, view)) } satisfies LogList);
     })
+    .post('/v1/logs/rotate-key', requireScope(deps.keys, 'admin'), async (c) => {
+      const { proofs } = deps;
+      const { tenant } = c.get('caller');
+      if (tenant !== OPERATOR_TENANT) throw new Problem('forbidden', 'The key signs the logs of all tenants; it is for keys of the operator.');
+      if (proofs === undefined) throw new Problem('conflict', 'Proofs are switched off.');
+      try {
+        await proofs.keys.rotate();
+      } catch (error) {
+        if (error instanceof LogKeyError) throw new Problem('conflict', error.message);
+        throw error;
+      }
+      return c.json({ logs: proofs.logs.viewsOf(tenant).map((view) => infoOf(proofs, view)) } satisfies LogList);
+    })
     .get('/v1/logs/:tenant/:collector_id/checkpoint', mayRead, (c) =>
-      c.body(find(deps, c).note, 200, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }))
+      c.body(signedBy(deps, find(deps, c)), 200, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }))
     .get('/v1/logs/:tenant/:collector_id/consistency', mayRead, (c) => {
       const { tenant, collectorId, folder, checkpoint } = find(deps, c);
       const from = readCount(c, 'from') ?? 0;
@@ -40,6 +53,11 @@ export function logRoutes(deps: QueryDeps): Hono<AuthEnv> {
       const bytes = level === 'entries' ? await entries(deps, log, tile.index * TILE_WIDTH, tile.width) : readTile(log.folder, { ...tile, level });
       return c.body(new Uint8Array(bytes), 200, { 'content-type': 'application/octet-stream', 'cache-control': FOR_EVER });
     });
+}
+
+/** With the signatures of witnesses that have seen this very checkpoint. */
+function signedBy({ proofs }: QueryDeps, { note, origin, checkpoint }: SignedLog): string {
+  return note + (proofs?.cosignatures(origin, checkpoint.size) ?? []).join('');
 }
 
 /** @throws Problem `not_found`, also for the log of another tenant: it tells nobody that there is one */
@@ -73,13 +91,19 @@ function infoOf({ keys }: Proofs, view: LogView): LogInfo {
 /** C2SP tlog-tiles, entry bundles: each entry with its length in front, 16 bits, big-endian. */
 async function entries({ store }: QueryDeps, { tenant, collectorId, salts }: SignedLog, from: number, count: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
+  const erased = new Map((await tombstonesIn(store, tenant, collectorId, from, from + count)).map((tombstone) => [tombstone.log_index, tombstone]));
   for await (const rows of readLogRows(store, tenant, collectorId, from, from + count)) {
     for (const { index, event } of eventsOf(rows)) {
-      const entry = event === undefined ? MISSING_ENTRY : eventEntry({ tenant, ...event, digest: saltedDigest(salts.from(index), event.raw) });
+      const left = erased.get(index);
+      const entry = event === undefined ? (left === undefined ? MISSING_ENTRY : entryOfErased(left)) : eventEntry({ tenant, ...event, digest: saltedDigest(salts.from(index), event.raw) });
       const length = Buffer.alloc(2);
       length.writeUInt16BE(entry.length);
       parts.push(length, entry);
     }
   }
   return Buffer.concat(parts);
+}
+
+function entryOfErased({ tenant, event_id: eventId, received_at_us: receivedAtUs, digest_hex: digest }: Tombstone): Buffer {
+  return eventEntry({ tenant, eventId, receivedAtMicros: Number(receivedAtUs), digest: Buffer.from(digest, 'hex') });
 }

@@ -9,7 +9,13 @@ import {
 export interface Proofs {
   readonly logs: EventLogs;
   readonly keys: LogKeys;
+  /** Of witnesses, for the checkpoint of that size. */
+  readonly cosignatures: (origin: string, size: number) => readonly string[];
 }
+
+/** Of a recorded event, what its leaf is made of; of an erased one, what is left of it. */
+export type Leaf = Pick<StoredEvent, 'tenant' | 'collector_id' | 'log_index' | 'event_id' | 'received_at_us'> & ({ readonly raw: string } | { readonly digest_hex: string });
+
 
 /** What a log says of an event, with the proof where it has one. */
 export type Judgement = Proven | NotProven;
@@ -28,7 +34,7 @@ export interface NotProven {
 }
 
 /** Checks the stored bytes of an event against its leaf, and that against the checkpoint's signature. */
-export function judge(proofs: Proofs | undefined, row: StoredEvent): Judgement {
+export function judge(proofs: Proofs | undefined, row: Leaf): Judgement {
   let view: LogView | undefined;
   try {
     view = proofs?.logs.view(row.tenant, row.collector_id);
@@ -42,9 +48,10 @@ export function judge(proofs: Proofs | undefined, row: StoredEvent): Judgement {
   if (note === undefined || checkpoint === undefined || row.log_index >= checkpoint.size) return { state: 'pending', detail: 'the next checkpoint covers it', ...(checkpoint === undefined ? {} : { checkpoint }) };
   try {
     openCheckpoint(note, view.origin, proofs.keys.list().map(({ publicKey }) => parseVerifier(verifierKey(view.origin, publicKey))));
-    const leaf = eventLeaf({ tenant: row.tenant, eventId: row.event_id, receivedAtMicros: Number(row.received_at_us), digest: saltedDigest(view.salts.from(row.log_index), Buffer.from(row.raw)) });
+    const digest = 'raw' in row ? saltedDigest(view.salts.from(row.log_index), Buffer.from(row.raw)) : Buffer.from(row.digest_hex, 'hex');
+    const leaf = eventLeaf({ tenant: row.tenant, eventId: row.event_id, receivedAtMicros: Number(row.received_at_us), digest });
     const hashes = inclusionProof(nodesIn(view.folder, checkpoint.size), row.log_index, checkpoint.size);
-    if (verifyInclusion(leaf, row.log_index, checkpoint.size, hashes, checkpoint.root)) return { state: 'verified', view: { ...view, note }, checkpoint, hashes };
+    if (verifyInclusion(leaf, row.log_index, checkpoint.size, hashes, checkpoint.root)) return { state: 'verified', view: { ...view, note: note + proofs.cosignatures(view.origin, checkpoint.size).join('') }, checkpoint, hashes };
   } catch (error) {
     if (error instanceof NoteError) return { state: 'broken', detail: error.message, checkpoint };
     throw error;

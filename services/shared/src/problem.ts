@@ -19,6 +19,7 @@ const STATUS = {
   conflict: 409,
   proof_pending: 409,
   proof_broken: 409,
+  erased: 410,
   body_too_large: 413,
   unsupported_media_type: 415,
   unsupported_encoding: 415,

@@ -6,7 +6,7 @@ import { CollectorRuns, KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, 
 import { migrate, readLogRows, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
 import type { Proofs } from '@agent-audit/query';
 import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
-import { EventLogs, openLogKeys } from '@agent-audit/tlog';
+import { Anchors, EventLogs, openLogKeys, parseAnchorTargets } from '@agent-audit/tlog';
 import { createApp } from './app.ts';
 import { holdDataFolder } from './data-folder.ts';
 
@@ -49,7 +49,7 @@ export async function startStandalone(config: Config, log: Log): Promise<Standal
     const collectorId = config.COLLECTOR_ID ?? (await keptCollectorId(dataDir));
     const proofs = config.PROOF === 'on' ? await openProofs(config, dataDir, { store, collectorId, log, clock, telemetry }) : undefined;
     // After the recorder: what it stores last is in the last checkpoint.
-    if (proofs !== undefined) closing.push(() => proofs.logs.stop());
+    if (proofs !== undefined) closing.push(() => proofs.stop());
     const recorder = new Recorder({ ...(proofs === undefined ? {} : { logs: proofs.logs }), store, collectorId, folder: join(dataDir, 'segments'), maxBytes: config.SEGMENTS_MAX_BYTES, reserveBytes: config.DISK_RESERVE_BYTES, log, clock, telemetry });
     await recorder.start();
     closing.push(() => recorder.stop());
@@ -85,7 +85,7 @@ async function openProofs(
   config: Config,
   dataDir: string,
   { store, collectorId, ...deps }: { readonly store: Store; readonly collectorId: string; readonly log: Log; readonly clock: Clock; readonly telemetry: Telemetry },
-): Promise<Proofs> {
+): Promise<Proofs & { stop(): Promise<void> }> {
   const { LOG_SIGN_COMMAND: command, LOG_PUBLIC_KEY: publicKey } = config;
   const keys = await openLogKeys({
     ...deps,
@@ -94,13 +94,30 @@ async function openProofs(
     command: command === undefined || publicKey === undefined ? undefined : { command, publicKey },
     overlapMs: config.LOG_KEY_OVERLAP_DAYS * DAY_MS,
   });
+  const anchors = new Anchors({
+    ...deps,
+    targets: parseAnchorTargets(config.ANCHORS ?? [], {
+      clock: deps.clock, webhookSecret: config.ANCHOR_WEBHOOK_SECRET,
+      s3: { endpoint: config.ANCHOR_S3_ENDPOINT, region: config.ANCHOR_S3_REGION, accessKeyId: config.ANCHOR_S3_ACCESS_KEY_ID, secretAccessKey: config.ANCHOR_S3_SECRET_ACCESS_KEY },
+    }),
+    stateFolder: join(dataDir, 'anchored'),
+    intervalMs: config.ANCHOR_INTERVAL_SECONDS * 1000,
+  });
   const logs = await EventLogs.open({
     ...deps, collectorId, signer: keys,
+    onCheckpoint: (checkpoint) => anchors.offer(checkpoint),
     folder: join(dataDir, 'logs'),
     prefix: config.LOG_NAME,
     recorded: (tenant, firstIndex) => readLogRows(store, tenant, collectorId, firstIndex),
   });
-  return { logs, keys };
+  return {
+    logs, keys,
+    cosignatures: (origin, size) => anchors.cosignatures(origin, size),
+    stop: async () => {
+      await logs.stop();
+      await anchors.stop();
+    },
+  };
 }
 
 /** A server may be started after those who need it, and be away for a while: keys are in it, so nothing can be taken in before. */

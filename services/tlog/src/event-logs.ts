@@ -3,11 +3,12 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Log, Telemetry } from '@agent-audit/shared';
+import type { Offered } from './anchors/index.ts';
 import { checkpointText, type Checkpoint } from './checkpoint.ts';
 import type { LogRows } from './event-leaves.ts';
 import { CHECKPOINT, nodesIn, readCheckpoint } from './log-files.ts';
 import { LogThread, type Appended } from './log-thread.ts';
-import { consistencyProof, type Hash } from './merkle.ts';
+import { consistencyProof } from './merkle.ts';
 import { SALT_KEY_BYTES, Salts } from './salts.ts';
 import { writeDurably } from './write-file.ts';
 
@@ -15,14 +16,6 @@ import { writeDurably } from './write-file.ts';
 export interface CheckpointSigner {
   /** The text as a signed note, by every key that is in force, under the log's name. */
   sign(origin: string, text: string): Promise<string>;
-}
-
-/** A checkpoint that was signed and stored, for whoever keeps it elsewhere. */
-export interface NewCheckpoint extends Checkpoint {
-  /** The signed note. */
-  readonly note: string;
-  /** Proves that it begins with what it was at a size before. */
-  readonly consistency: (fromSize: number) => Promise<readonly Hash[]>;
 }
 
 export interface EventLogsOptions {
@@ -37,7 +30,8 @@ export interface EventLogsOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  readonly onCheckpoint?: (checkpoint: NewCheckpoint) => void;
+  /** Told of each checkpoint that was signed and stored. */
+  readonly onCheckpoint?: (checkpoint: Offered) => void;
 }
 
 /** Between two checkpoints of a log that grows, milliseconds. */
@@ -288,7 +282,7 @@ export class EventLogs {
     const note = await this.#options.signer.sign(origin, checkpointText({ origin, size, root }));
     await writeDurably(join(folder, CHECKPOINT), note, 0o600);
     log.checkpointSize = size;
-    this.#options.onCheckpoint?.({ origin, size, root, note, consistency: async (from) => consistencyProof(nodesIn(folder, size), from, size) });
+    this.#options.onCheckpoint?.({ origin, size, root, checkpoint: note, consistency: async (from) => consistencyProof(nodesIn(folder, size), from, size) });
   }
 
   #tell(): void {

@@ -1,5 +1,6 @@
 export * from './anchors/index.ts';
 export * from './checkpoint.ts';
+export * from './erasure.ts';
 export * from './event-leaves.ts';
 export * from './event-logs.ts';
 export * from './keys/index.ts';
