@@ -17,6 +17,7 @@ it('an event\'s entry is what the documentation says, to the byte', () => {
   const entry = Buffer.concat([Buffer.from('0104', 'hex'), Buffer.from('acme'), Buffer.of(3), Buffer.from('e-1'), Buffer.from('00064bf535af1007', 'hex'), digest]);
   expect(eventEntry(event).toString('hex')).toBe(entry.toString('hex'));
   expect(Buffer.from(eventLeaf(event)).toString('hex')).toBe(sha256(Buffer.of(0), entry));
+  expect(Buffer.from(eventLeaf(event)).toString('hex')).toBe('d05e19fa5d86c59117c4042be33961a7e54b28e642a4ca85d49daf09d95e3f3a');
   expect(Buffer.from(MISSING_LEAF).toString('hex')).toBe(sha256(Buffer.of(0, 2)));
 });
 

@@ -20,3 +20,8 @@ it('is another for each log and each secret', () => {
   const all = [new Salts(secret, 'a'), new Salts(secret, 'b'), new Salts(Buffer.alloc(32, 2), 'a')].map((salts) => salts.from(3).toString('hex'));
   expect(new Set(all).size).toBe(3);
 });
+
+/** The test vector of docs/proof.md. */
+it('is what the documentation says', () => {
+  expect(new Salts(Buffer.alloc(32, 1), 'agent-audit/acme/c1').from(5).toString('hex')).toBe('336d82554f67faab89dc7141c96b5f77');
+});
