@@ -22,6 +22,12 @@ CREATE TABLE IF NOT EXISTS event_tombstones
     digest        FixedString(32) COMMENT 'SHA-256(salt || bytes), which says nothing of them without the salt',
     erasure_id    UUID CODEC(ZSTD(1)),
 
+    -- So that an erased event is no hole in the numbers of its emitter.
+    emitter       String CODEC(ZSTD(1)),
+    instance      String COMMENT 'Of the emitter, as the projections of events have it' CODEC(ZSTD(1)),
+    has_sequence  Bool,
+    sequence      UInt64 CODEC(ZSTD(1)),
+
     INDEX event_id_bloom event_id TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = MergeTree

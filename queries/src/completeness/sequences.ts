@@ -45,6 +45,12 @@ const NEIGHBOURS = `
   FROM (${PRESENT} AND (bucket < {first_bucket: UInt64} OR bucket > {last_bucket: UInt64}) ${GROUP})
   GROUP BY emitter, instance`;
 
+const ERASED = `
+  SELECT emitter, instance, arraySort(groupUniqArray(sequence)) AS numbers
+  FROM event_tombstones
+  WHERE tenant = {tenant: String} AND emitter IN {emitters: Array(String)} AND instance IN {instances: Array(String)} AND has_sequence
+  GROUP BY emitter, instance`;
+
 /** Only names what the optimizer would find by itself, later. */
 const SETTINGS = { preferred_optimize_projection_name: 'instance_sequences', optimize_use_implicit_projections: 0, use_skip_indexes: 0 } as const;
 
@@ -58,7 +64,7 @@ const Row = z.object({
   surplus: z.number(),
 });
 type Row = z.infer<typeof Row>;
-const Neighbours = Row.pick({ emitter: true, instance: true, numbers: true });
+const Numbers = Row.pick({ emitter: true, instance: true, numbers: true });
 
 /**
  * What is known of the numbers of each span, whatever their event's time or agent; by `keyOf`.
@@ -99,18 +105,25 @@ async function addSequences(store: Store, tenant: string, spans: readonly Sequen
   const repeated = Map.groupBy(rows.filter((row) => row.surplus > 0), keyOf);
   const [neighbours, duplicated] = await Promise.all([
     // Asked for only where no neighbour is in sight: elsewhere the nearest number is known already.
-    hasAllNeighbours(rows, spans) ? [] : store.select(NEIGHBOURS, params, Neighbours, SETTINGS),
+    hasAllNeighbours(rows, spans) ? [] : store.select(NEIGHBOURS, params, Numbers, SETTINGS),
     duplicatedIn(store, tenant, spans.flatMap((span) => repeated.get(keyOf(span)) ?? [])),
   ]);
   const recorded = [
     ...rows.map((row) => ({ key: keyOf(row), runs: row.numbers.length === 0 ? [[row.first, row.last] as const] : toRuns(row.numbers) })),
     ...neighbours.map((row) => ({ key: keyOf(row), runs: toRuns(row.numbers) })),
   ];
-  const byInstance = Map.groupBy(recorded, ({ key }) => key);
-  for (const span of spans) {
-    const runs = joined((byInstance.get(keyOf(span)) ?? []).flatMap((row) => row.runs).toSorted((a, b) => a[0] - b[0]));
-    found.set(keyOf(span), { seen: within(runs, span), missing: holes(withAnnounced(runs, span.announced), span), duplicated: within(duplicated.get(keyOf(span)) ?? [], span) });
-  }
+  const judge = (known: typeof recorded): void => {
+    const byInstance = Map.groupBy(known, ({ key }) => key);
+    for (const span of spans) {
+      const runs = joined((byInstance.get(keyOf(span)) ?? []).flatMap((row) => row.runs).toSorted((a, b) => a[0] - b[0]));
+      found.set(keyOf(span), { seen: within(runs, span), missing: holes(withAnnounced(runs, span.announced), span), duplicated: within(duplicated.get(keyOf(span)) ?? [], span) });
+    }
+  };
+  judge(recorded);
+  if (spans.every((span) => found.get(keyOf(span))?.missing.length === 0)) return;
+  // What was erased was there. Holes are rare, and so are erasures: elsewhere nobody asks for them.
+  const erased = await store.select(ERASED, params, Numbers);
+  if (erased.length > 0) judge([...recorded, ...erased.map((row) => ({ key: keyOf(row), runs: toRuns(row.numbers) }))]);
 }
 
 /** Whether recorded numbers on both sides of each span are among the rows; before 0 there is none to look for. */

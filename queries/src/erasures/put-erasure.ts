@@ -1,5 +1,8 @@
 import { DateTime64Column, encodeBlock, LowCardinalityColumn, StringColumn, UuidColumn, type Column } from '../native/index.ts';
+import { INSTANCE } from '../completeness/instance.ts';
 import type { Store } from '../store.ts';
+
+const ROWS = 'tenant = {tenant: String} AND collector_id = {collector_id: String} AND has({places: Array(String)}, toString(log_index))';
 
 /** Events of one log that are erased together. */
 export interface Erasure {
@@ -16,8 +19,6 @@ export interface Erasure {
 
 export interface ErasedEvent {
   readonly logIndex: number;
-  readonly eventId: string;
-  readonly receivedAtMicros: bigint;
   /** SHA-256(salt || bytes), lower-case hex. */
   readonly digestHex: string;
 }
@@ -40,19 +41,12 @@ export async function putErasure(store: Store, { tenant, collectorId, erasureId,
   const places = events.map(({ logIndex }) => String(logIndex));
   await store.insertNative('erasures', Object.keys(erasure), encodeBlock(erasure, 1), erasureId);
   await store.command(
-    `INSERT INTO event_tombstones (tenant, collector_id, log_index, event_id, received_at, digest, erasure_id)
-     SELECT {tenant: String}, {collector_id: String}, toUInt64(place), event_id, fromUnixTimestamp64Micro(toInt64(received_at_us), 'UTC'), unhex(digest_hex), {erasure_id: UUID}
-     FROM (SELECT 1)
-     ARRAY JOIN {places: Array(String)} AS place, {event_ids: Array(String)} AS event_id, {received_at_us: Array(String)} AS received_at_us, {digests: Array(String)} AS digest_hex`,
-    {
-      tenant, collector_id: collectorId, erasure_id: erasureId, places, event_ids: events.map(({ eventId }) => eventId),
-      received_at_us: events.map(({ receivedAtMicros }) => String(receivedAtMicros)), digests: events.map(({ digestHex }) => digestHex),
-    },
+    `INSERT INTO event_tombstones (tenant, collector_id, log_index, event_id, received_at, digest, erasure_id, emitter, instance, has_sequence, sequence)
+     SELECT tenant, collector_id, log_index, event_id, received_at, unhex({digests: Array(String)}[indexOf({places: Array(String)}, toString(log_index))]), {erasure_id: UUID},
+            emitter, ${INSTANCE}, has_sequence, sequence
+     FROM events
+     WHERE ${ROWS}`,
+    { tenant, collector_id: collectorId, erasure_id: erasureId, places, digests: events.map(({ digestHex }) => digestHex) },
   );
-  await store.command(
-    `ALTER TABLE events DELETE
-     WHERE tenant = {tenant: String} AND collector_id = {collector_id: String} AND log_index IN (SELECT toUInt64(arrayJoin({places: Array(String)})))
-     SETTINGS mutations_sync = 2`,
-    { tenant, collector_id: collectorId, places },
-  );
+  await store.command(`ALTER TABLE events DELETE WHERE ${ROWS} SETTINGS mutations_sync = 2`, { tenant, collector_id: collectorId, places });
 }

@@ -65,9 +65,7 @@ async function erase({ store, clock }: QueryDeps, { logs, keys }: Proofs, { tena
     tenant, collectorId, erasedAtMicros,
     erasureId: randomUUID(),
     note: await keys.sign(origin, text),
-    events: rows.map((row) => ({
-      logIndex: row.log_index, eventId: row.event_id, receivedAtMicros: row.received_at_us, digestHex: saltedDigest(salts.from(row.log_index), Buffer.from(row.raw)).toString('hex'),
-    })),
+    events: rows.map((row) => ({ logIndex: row.log_index, digestHex: saltedDigest(salts.from(row.log_index), Buffer.from(row.raw)).toString('hex') })),
   });
 }
 
