@@ -30,12 +30,13 @@ export function createApp(deps: AppDeps): Hono<AuthEnv> {
   app.get('/readyz', async (c) => {
     const answers = await deps.store.ping();
     const { refusing, waiting, stuck } = deps.recorder.state;
-    const whole = answers && stuck === 0;
+    const broken = deps.proofs?.logs.broken ?? 0;
+    const whole = answers && stuck === 0 && broken === 0;
     // Ready is who can take events in. Without its store it still can, and must not lose its senders to a load balancer.
     return c.json(
       {
         status: refusing === undefined ? (whole ? 'ready' : 'degraded') : 'not ready',
-        intake: refusing ?? 'open', store: answers ? 'answers' : 'does not answer', segments_waiting: waiting, segments_stuck: stuck,
+        intake: refusing ?? 'open', store: answers ? 'answers' : 'does not answer', segments_waiting: waiting, segments_stuck: stuck, logs_broken: broken,
       },
       refusing === undefined ? 200 : 503,
     );

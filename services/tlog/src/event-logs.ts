@@ -114,6 +114,11 @@ export class EventLogs {
     return this.#logs.get(tenant)?.size ?? 0;
   }
 
+  /** Logs whose files are not what their checkpoint says. */
+  get broken(): number {
+    return this.#logs.values().reduce((sum, log) => sum + (log.broken === undefined ? 0 : 1), 0);
+  }
+
   sizes(): ReadonlyMap<string, number> {
     return new Map(this.#logs.values().map(({ tenant, size }) => [tenant, size]));
   }
@@ -291,7 +296,7 @@ export class EventLogs {
     telemetry.logs({
       entries: logs.reduce((sum, { size }) => sum + size, 0),
       pending: logs.reduce((sum, { size, checkpointSize }) => sum + size - checkpointSize, 0),
-      broken: logs.filter(({ broken }) => broken !== undefined).length,
+      broken: this.broken,
     });
   }
 }
