@@ -252,7 +252,9 @@ export class Inserter {
   async #askPositions(segment: Segment): Promise<void> {
     if (!segment.left) return;
     const { store, collectorId, logs, logSizes: sizes } = this.#options;
-    for (const [tenant, size] of await this.#retrying(segment, () => logSizes(store, collectorId))) sizes.set(tenant, Math.max(size, logs?.size(tenant) ?? 0));
+    const recorded = await this.#retrying(segment, () => logSizes(store, collectorId));
+    logs?.follow(recorded);
+    for (const [tenant, size] of recorded) sizes.set(tenant, Math.max(size, logs?.size(tenant) ?? 0));
   }
 
   /** Rows of the segment in the store. */

@@ -95,6 +95,7 @@ export class Recorder implements EventSink {
     const left = await this.#journal.open();
     await this.#insertsToEnd();
     const sizes = await logSizes(store, collectorId);
+    logs?.compare(sizes);
     logs?.follow(sizes);
     // A place that a log gave is never given again, whatever became of its event.
     for (const [tenant, size] of logs?.sizes() ?? []) sizes.set(tenant, Math.max(size, sizes.get(tenant) ?? 0));

@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto';
 import { HASH_BYTES, leafHash, type Hash } from './merkle.ts';
 import { SALT_BYTES } from './salts.ts';
-import { sha256Into } from './sha256.ts';
+import { Sha256 } from './sha256.ts';
 
 /*
  * The entry of an event, version 1. What it says is what nobody may change unseen; docs/proof.md has test vectors.
@@ -21,6 +22,8 @@ const MISSING = Buffer.of(2);
 const TEXT_MAX = 255;
 const ENTRY_MAX = 1 + 2 * (1 + TEXT_MAX) + 8 + HASH_BYTES;
 const WORD = 2 ** 32;
+/** Of an event and its salt; larger ones are taken too. */
+const SALTED_BYTES = 1 << 16;
 
 /** Of an event, what its leaf is made of. */
 export interface LoggedEvent {
@@ -34,9 +37,7 @@ export interface LoggedEvent {
 
 /** SHA-256(salt || raw). @param raw the event's bytes as stored */
 export function saltedDigest(salt: Uint8Array, raw: Uint8Array): Buffer {
-  const digest = Buffer.alloc(HASH_BYTES);
-  sha256Into(digest, 0, Buffer.concat([salt, raw]));
-  return digest;
+  return hash('sha256', Buffer.concat([salt, raw]), 'buffer');
 }
 
 /** @throws RangeError for a name of more than 255 bytes */
@@ -87,9 +88,10 @@ export function leavesOf(rows: LogRows, saltsOf: (run: LogRun) => Uint8Array, ta
   const ids = new Strings(rows.eventIds);
   const raws = new Strings(rows.raws);
   const times = new DataView(rows.receivedAt.buffer, rows.receivedAt.byteOffset, rows.receivedAt.byteLength);
+  const salted = new Sha256(SALTED_BYTES);
   // 0x00 in front: of the entry that is hashed as a leaf.
-  const entry = Buffer.alloc(1 + ENTRY_MAX);
-  let salted = Buffer.alloc(1 << 16);
+  const leaf = new Sha256(1 + ENTRY_MAX);
+  const entry = leaf.input;
   let row = 0;
   for (const run of rows.runs) {
     const leaves = Buffer.alloc(run.rows * HASH_BYTES);
@@ -101,19 +103,17 @@ export function leavesOf(rows: LogRows, saltsOf: (run: LogRun) => Uint8Array, ta
     const afterTenant = putText(entry, putByte(entry, 1, VERSION), run.tenant);
     for (let i = 0; i < run.rows; i++, row++) {
       raws.next();
-      const size = SALT_BYTES + raws.length;
-      if (size > salted.length) salted = Buffer.alloc(2 * size);
-      for (let j = 0; j < SALT_BYTES; j++) salted[j] = salts[i * SALT_BYTES + j] as number;
-      salted.set(rows.raws.subarray(raws.at, raws.at + raws.length), SALT_BYTES);
+      salted.reserve(SALT_BYTES + raws.length);
+      salted.input.set(salts.subarray(i * SALT_BYTES, (i + 1) * SALT_BYTES));
+      salted.input.set(rows.raws.subarray(raws.at, raws.at + raws.length), SALT_BYTES);
       ids.next();
       entry[afterTenant] = ids.length;
-      let at = afterTenant + 1;
-      for (let j = 0; j < ids.length; j++) entry[at++] = rows.eventIds[ids.at + j] as number;
+      entry.set(rows.eventIds.subarray(ids.at, ids.at + ids.length), afterTenant + 1);
+      const at = afterTenant + 1 + ids.length;
       entry.writeUInt32BE(times.getUint32(row * 8 + 4, true), at);
       entry.writeUInt32BE(times.getUint32(row * 8, true), at + 4);
-      at += 8;
-      sha256Into(entry, at, salted.subarray(0, size));
-      sha256Into(leaves, i * HASH_BYTES, entry.subarray(0, at + HASH_BYTES));
+      salted.digest(SALT_BYTES + raws.length, entry, at + 8);
+      leaf.digest(at + 8 + HASH_BYTES, leaves, i * HASH_BYTES);
     }
     take(run, leaves);
   }

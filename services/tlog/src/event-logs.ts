@@ -174,9 +174,13 @@ export class EventLogs {
     }
   }
 
-  /** Looks whether the record has more than the logs. @param sizes events of each tenant in the record */
+  /** Reads what the record has and the logs have not. @param sizes events of each tenant in the record */
   follow(sizes: ReadonlyMap<string, number>): void {
     for (const [tenant, size] of sizes) if (size > this.size(tenant)) this.#catchUp(tenant);
+  }
+
+  /** Says which logs have more than the record. @param sizes as in `follow` */
+  compare(sizes: ReadonlyMap<string, number>): void {
     for (const { tenant, size, broken } of this.#logs.values()) {
       const recorded = sizes.get(tenant) ?? 0;
       if (recorded < size && broken === undefined) this.#options.log.error({ tenant, log_size: size, recorded }, 'the log of a tenant has more events than the record: events were removed from ClickHouse, or it was set back to an older state. `agent-audit verify` names them');
