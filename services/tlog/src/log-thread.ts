@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads';
 import type { LogRows } from './event-leaves.ts';
 import type { Hash } from './merkle.ts';
 
-/** What lets the thread call OpenSSL, where this Node knows it; see `sha256.ts`. */
-const OPENSSL = process.allowedNodeEnvironmentFlags.has('--experimental-ffi') ? ['--experimental-ffi', '--disable-warning=ExperimentalWarning'] : [];
+/** `sha256.ts` uses what Node calls experimental; nobody needs to be told at each start. */
+const QUIETLY = ['--disable-warning=ExperimentalWarning'];
 
 /** Which log, and where. */
 export interface LogName {
@@ -53,7 +53,7 @@ export class LogThread {
 
   /** @param secret of the salts */
   constructor(secret: Uint8Array) {
-    this.#worker = new Worker(new URL('./log-worker.ts', import.meta.url), { workerData: secret, execArgv: [...process.execArgv, ...OPENSSL] });
+    this.#worker = new Worker(new URL('./log-worker.ts', import.meta.url), { workerData: secret, execArgv: QUIETLY });
     this.#worker.unref();
     this.#worker.on('message', ({ number, result, failure }: LogAnswer) => {
       const waiting = this.#waiting.get(number);

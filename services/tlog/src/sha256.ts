@@ -7,7 +7,7 @@ const CONTEXT_BYTES = 256;
 
 /**
  * SHA-256 over and over, of what is written into one buffer: for hundreds of thousands of hashes a second. It calls OpenSSL
- * where this thread may (`--experimental-ffi`), without an object for any hash; that takes half as long as Node's own way.
+ * where it may (`node:ffi`), without an object for any hash; that takes half as long as Node's own way.
  */
 export class Sha256 {
   /** What is hashed, from its beginning. Valid until `reserve`. */
@@ -86,7 +86,7 @@ function findOpenssl(): { readonly ffi: typeof Ffi; readonly functions: Function
     });
     return ffi === undefined || found === undefined ? undefined : { ffi, functions: found.functions as unknown as Functions };
   } catch {
-    // This thread may not, or Node was built with another library.
+    // It may not, or Node was built with another library.
     return undefined;
   }
 }
