@@ -23,10 +23,11 @@ export function eventCommand(io: Io): Command {
 
 interface Answer extends SeenEvent {
   readonly conflicts?: readonly unknown[];
+  readonly proof?: { readonly state: string; readonly detail: string };
 }
 
 async function show(io: Io, seen: Answer, text: string): Promise<void> {
-  const { event, recorded, conflicts = [] } = seen;
+  const { event, recorded, proof, conflicts = [] } = seen;
   const status = outcomeCell(event);
   const facts: readonly (readonly [string, string])[] = [
     ['event', io.paint('bold', safe(event.event_id))],
@@ -39,6 +40,7 @@ async function show(io: Io, seen: Answer, text: string): Promise<void> {
     ...remarks(seen).map(({ text: remark, style }) => ['', io.paint(style ?? 'plain', remark)] as const),
     ['received', `${safe(recorded.received_at)} by ${safe(recorded.collector_id)}`],
     ['log', `${safe(recorded.log_id)} #${recorded.log_index}`],
+    ...(proof === undefined ? [] : [['proof', io.paint(proof.state === 'broken' ? 'red' : 'plain', `${safe(proof.state)}: ${safe(proof.detail)}`)] as const]),
     ...(conflicts.length === 0 ? [] : [['conflicts', `${conflicts.length} with the same event_id and other content; see --json`] as const]),
   ];
   for (const [label, value] of facts) await io.outLine(io.paint('dim', pad(label, LABEL)) + value);
