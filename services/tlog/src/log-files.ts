@@ -20,8 +20,7 @@ const TILE_BYTES = TILE_WIDTH * HASH_BYTES;
 export const CHECKPOINT = 'checkpoint';
 /** Two nodes, with 0x01 in front (RFC 6962 section 2.1). */
 const PAIR_BYTES = 1 + 2 * HASH_BYTES;
-const pair = new Sha256(PAIR_BYTES);
-pair.input[0] = 1;
+let pair: Sha256 | undefined;
 
 const levelFile = (folder: string, level: number): string => join(folder, `level-${level}`);
 
@@ -208,6 +207,9 @@ function syncFolder(path: string): void {
 /** The root of a full tile. */
 function rootOfTile(tile: Buffer): Buffer {
   const hashes = Buffer.from(tile);
+  // Not before it is needed: most who load this only read.
+  pair ??= new Sha256(PAIR_BYTES);
+  pair.input[0] = 1;
   for (let width = TILE_WIDTH; width > 1; width /= 2) {
     for (let i = 0; i < width / 2; i++) {
       hashes.copy(pair.input, 1, 2 * i * HASH_BYTES, (2 * i + 2) * HASH_BYTES);
