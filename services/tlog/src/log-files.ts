@@ -3,8 +3,7 @@ import { dirname, join } from 'node:path';
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { HASH_BYTES, rootOf, type Hash, type NodeReader } from './merkle.ts';
 import { parseNote } from './note.ts';
-import { Sha256 } from './sha256.ts';
-import { hashesAt, nodesFrom, TILE_WIDTH, type Tile } from './tiles.ts';
+import { hashesAt, nodesFrom, rootOfTile, TILE_WIDTH, type Tile } from './tiles.ts';
 
 /*
  * A log in a folder:
@@ -18,9 +17,6 @@ import { hashesAt, nodesFrom, TILE_WIDTH, type Tile } from './tiles.ts';
  */
 const TILE_BYTES = TILE_WIDTH * HASH_BYTES;
 export const CHECKPOINT = 'checkpoint';
-/** Two nodes, with 0x01 in front (RFC 6962 section 2.1). */
-const PAIR_BYTES = 1 + 2 * HASH_BYTES;
-let pair: Sha256 | undefined;
 
 const levelFile = (folder: string, level: number): string => join(folder, `level-${level}`);
 
@@ -202,19 +198,4 @@ function syncFolder(path: string): void {
   } finally {
     closeSync(fd);
   }
-}
-
-/** The root of a full tile. */
-function rootOfTile(tile: Buffer): Buffer {
-  const hashes = Buffer.from(tile);
-  // Not before it is needed: most who load this only read.
-  pair ??= new Sha256(PAIR_BYTES);
-  pair.input[0] = 1;
-  for (let width = TILE_WIDTH; width > 1; width /= 2) {
-    for (let i = 0; i < width / 2; i++) {
-      hashes.copy(pair.input, 1, 2 * i * HASH_BYTES, (2 * i + 2) * HASH_BYTES);
-      pair.digest(PAIR_BYTES, hashes, i * HASH_BYTES);
-    }
-  }
-  return Buffer.from(hashes.subarray(0, HASH_BYTES));
 }

@@ -1,4 +1,5 @@
 import { HASH_BYTES, nodeHash, type Hash, type NodeReader } from './merkle.ts';
+import { Sha256 } from './sha256.ts';
 
 /** Levels of a tree to a tile, and hashes that a full tile has: C2SP tlog-tiles. */
 export const TILE_HEIGHT = 8;
@@ -87,3 +88,22 @@ export function nodesFrom(size: number, read: (tile: Tile) => Uint8Array): NodeR
     return hashes[0] as Hash;
   };
 }
+
+/** The root of a full tile: what stands for it in the tile above. */
+export function rootOfTile(tile: Uint8Array): Buffer {
+  const hashes = Buffer.from(tile);
+  // Not made before it is needed: most who load this only read.
+  pair ??= new Sha256(PAIR_BYTES);
+  pair.input[0] = 1;
+  for (let width = TILE_WIDTH; width > 1; width /= 2) {
+    for (let i = 0; i < width / 2; i++) {
+      hashes.copy(pair.input, 1, 2 * i * HASH_BYTES, (2 * i + 2) * HASH_BYTES);
+      pair.digest(PAIR_BYTES, hashes, i * HASH_BYTES);
+    }
+  }
+  return Buffer.from(hashes.subarray(0, HASH_BYTES));
+}
+
+/** Two nodes, with 0x01 in front (RFC 6962 section 2.1). */
+const PAIR_BYTES = 1 + 2 * HASH_BYTES;
+let pair: Sha256 | undefined;
