@@ -10,7 +10,7 @@ import { StoreError } from './store-error.ts';
 const THREAD_BYTES = 256 * 1024;
 
 /** A value that ClickHouse binds to a `{name: Type}` placeholder; never spliced into SQL. */
-export type Param = string | number | bigint | boolean | readonly string[];
+export type Param = string | number | bigint | boolean | readonly string[] | readonly number[];
 export type Params = Readonly<Record<string, Param>>;
 
 export interface QueryStats {

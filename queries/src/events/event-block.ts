@@ -23,10 +23,13 @@ export interface BlockOrigin {
   readonly collectorId: string;
 }
 
-const newColumns = () => ({
-  tenant: new LowCardinalityColumn(),
+/** Text of which there are few different values. */
+type BoundedText = LowCardinalityColumn | StringColumn;
+
+const newColumns = (bounded: () => BoundedText) => ({
+  tenant: bounded(),
   received_at: new DateTime64Column(6),
-  collector_id: new LowCardinalityColumn(),
+  collector_id: bounded(),
   log_index: new UInt64Column(),
   segment_id: new UuidColumn(),
   flags: new UInt8Column(),
@@ -35,39 +38,39 @@ const newColumns = () => ({
   kind: new EnumColumn(KINDS),
   action: new EnumColumn(ACTIONS),
   agent_id: new StringColumn(),
-  agent_name: new LowCardinalityColumn(),
-  agent_version: new LowCardinalityColumn(),
+  agent_name: bounded(),
+  agent_version: bounded(),
   agent_instance_id: new StringColumn(),
   parent_agent_id: new StringColumn(),
-  model_provider: new LowCardinalityColumn(),
-  model_id: new LowCardinalityColumn(),
+  model_provider: bounded(),
+  model_id: bounded(),
   session_id: new StringColumn(),
   trace_id: new StringColumn(),
   span_id: new StringColumn(),
   parent_span_id: new StringColumn(),
-  principal_types: new ArrayColumn(new LowCardinalityColumn()),
+  principal_types: new ArrayColumn(bounded()),
   principal_ids: new ArrayColumn(new StringColumn()),
   delegation_ids: new ArrayColumn(new StringColumn()),
   parent_delegation_ids: new ArrayColumn(new StringColumn()),
-  tool_name: new LowCardinalityColumn(),
-  tool_server: new LowCardinalityColumn(),
+  tool_name: bounded(),
+  tool_server: bounded(),
   tool_call_id: new StringColumn(),
-  tool_definition_hash: new LowCardinalityColumn(),
+  tool_definition_hash: bounded(),
   resource_uris: new ArrayColumn(new StringColumn()),
-  resource_types: new ArrayColumn(new LowCardinalityColumn()),
+  resource_types: new ArrayColumn(bounded()),
   resource_records: new ArrayColumn(new UInt64Column()),
   resource_bytes: new ArrayColumn(new UInt64Column()),
-  classifications: new ArrayColumn(new LowCardinalityColumn()),
+  classifications: new ArrayColumn(bounded()),
   outcome_status: new EnumColumn(OUTCOMES),
-  outcome_code: new LowCardinalityColumn(),
+  outcome_code: bounded(),
   outcome_message: new StringColumn(),
   decision_effect: new EnumColumn(['', ...EFFECTS], 0),
-  decision_policy_id: new LowCardinalityColumn(),
-  decision_policy_version: new LowCardinalityColumn(),
+  decision_policy_id: bounded(),
+  decision_policy_version: bounded(),
   destination_host: new StringColumn(),
   destination_ip: new StringColumn(),
   destination_port: new UInt16Column(),
-  protocol: new LowCardinalityColumn(),
+  protocol: bounded(),
   bytes_out: new UInt64Column(),
   bytes_in: new UInt64Column(),
   duration_ms: new NullableColumn(new Float64Column(), 0),
@@ -106,53 +109,62 @@ const RESOURCE = {
  * of `ddl/0001_events.sql`.
  */
 export class EventBlockEncoder {
-  readonly #columns = newColumns();
+  readonly #columns: Columns;
   readonly #writer = new BlockWriter();
-  readonly columnNames: readonly string[] = Object.keys(this.#columns);
+  readonly columnNames: readonly string[];
   #rows = 0;
   /** Rows of one tenant in a row: where they begin. */
   readonly #runs: { readonly tenant: string; readonly from: number }[] = [];
 
-  readonly #strings = this.#copied({
-    event_id: '/event_id',
-    agent_id: '/agent/id',
-    agent_name: '/agent/name',
-    agent_version: '/agent/version',
-    agent_instance_id: '/agent/instance_id',
-    parent_agent_id: '/agent/parent_agent_id',
-    model_provider: '/agent/model/provider',
-    model_id: '/agent/model/id',
-    session_id: '/session_id',
-    trace_id: '/trace_id',
-    span_id: '/span_id',
-    parent_span_id: '/parent_span_id',
-    tool_name: '/tool/name',
-    tool_server: '/tool/server',
-    tool_call_id: '/tool/call_id',
-    tool_definition_hash: '/tool/definition_hash',
-    outcome_code: '/outcome/code',
-    outcome_message: '/outcome/message',
-    decision_policy_id: '/decision/policy_id',
-    decision_policy_version: '/decision/policy_version',
-    destination_host: '/network/destination_host',
-    destination_ip: '/network/destination_ip',
-    protocol: '/network/protocol',
-    emitter: '/source/emitter',
-  });
+  readonly #strings: readonly { readonly column: BoundedText; readonly leaf: number }[];
   /** Their codes are places in the schema's lists from 1, and 0 where the event says nothing. */
-  readonly #enums = this.#copied({
-    kind: '/kind',
-    action: '/action',
-    outcome_status: '/outcome/status',
-    decision_effect: '/decision/effect',
-    vantage: '/source/vantage',
-  });
-  readonly #numbers = this.#copied({
-    destination_port: '/network/destination_port',
-    bytes_out: '/network/bytes_out',
-    bytes_in: '/network/bytes_in',
-    sequence: '/source/sequence',
-  });
+  readonly #enums: readonly { readonly column: { appendCode(code: number): void }; readonly leaf: number }[];
+  readonly #numbers: readonly { readonly column: { append(value: number): void }; readonly leaf: number }[];
+
+  /** @param bounded `plain`: all text is a String; to be compared, not to be inserted */
+  constructor(bounded: 'dictionary' | 'plain' = 'dictionary') {
+    this.#columns = newColumns(bounded === 'plain' ? () => new StringColumn() : () => new LowCardinalityColumn());
+    this.columnNames = Object.keys(this.#columns);
+    this.#strings = this.#copied({
+      event_id: '/event_id',
+      agent_id: '/agent/id',
+      agent_name: '/agent/name',
+      agent_version: '/agent/version',
+      agent_instance_id: '/agent/instance_id',
+      parent_agent_id: '/agent/parent_agent_id',
+      model_provider: '/agent/model/provider',
+      model_id: '/agent/model/id',
+      session_id: '/session_id',
+      trace_id: '/trace_id',
+      span_id: '/span_id',
+      parent_span_id: '/parent_span_id',
+      tool_name: '/tool/name',
+      tool_server: '/tool/server',
+      tool_call_id: '/tool/call_id',
+      tool_definition_hash: '/tool/definition_hash',
+      outcome_code: '/outcome/code',
+      outcome_message: '/outcome/message',
+      decision_policy_id: '/decision/policy_id',
+      decision_policy_version: '/decision/policy_version',
+      destination_host: '/network/destination_host',
+      destination_ip: '/network/destination_ip',
+      protocol: '/network/protocol',
+      emitter: '/source/emitter',
+    });
+    this.#enums = this.#copied({
+      kind: '/kind',
+      action: '/action',
+      outcome_status: '/outcome/status',
+      decision_effect: '/decision/effect',
+      vantage: '/source/vantage',
+    });
+    this.#numbers = this.#copied({
+      destination_port: '/network/destination_port',
+      bytes_out: '/network/bytes_out',
+      bytes_in: '/network/bytes_in',
+      sequence: '/source/sequence',
+    });
+  }
 
   #copied<Name extends keyof Columns>(paths: Readonly<Record<Name, string>>): { column: Columns[Name]; leaf: number }[] {
     return (Object.entries(paths) as [Name, string][]).map(([name, path]) => ({ column: this.#columns[name], leaf: layout.leaf(path) }));
@@ -210,6 +222,11 @@ export class EventBlockEncoder {
     const { event_id: eventIds, raw: raws, received_at: receivedAt, log_index: logIndex } = this.#columns;
     const runs = this.#runs.map(({ tenant, from }, i) => ({ tenant, firstIndex: logIndex.at(from), rows: (this.#runs[i + 1]?.from ?? this.#rows) - from }));
     return { eventIds: eventIds.view(), raws: raws.view(), receivedAt: receivedAt.view(), runs };
+  }
+
+  /** A column of the rows so far, as it is in a block, but for its dictionary; valid until `discard`. */
+  column(name: string): Pick<Column, 'type' | 'writeValues'> | undefined {
+    return Object.hasOwn(this.#columns, name) ? this.#columns[name as keyof Columns] : undefined;
   }
 
   /** Drops the rows so far; their memory is kept for the next. */

@@ -2,6 +2,7 @@ export * from './authenticate.ts';
 export * from './clock.ts';
 export * from './config.ts';
 export * from './cursor.ts';
+export * from './data-folder.ts';
 export * from './http-server.ts';
 export * from './kafka.ts';
 export * from './keys.ts';

@@ -5,10 +5,9 @@ import { startEmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
 import { CollectorRuns, KafkaBuffer, KafkaConsumer, QuarantineBounds, Recorder, tenantFinder, type EventSink } from '@agent-audit/collector';
 import { migrate, readLogRows, Store, StoreError, type StoreOptions } from '@agent-audit/queries';
 import type { Proofs } from '@agent-audit/query';
-import { createKafka, createTelemetry, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
+import { createKafka, createTelemetry, holdDataFolder, KeyRing, OPERATOR_TENANT, startHttpServer, systemClock, TENANT_HEADER, type Clock, type Config, type Kafka, type Log, type Telemetry } from '@agent-audit/shared';
 import { Anchors, EventLogs, openLogKeys, parseAnchorTargets } from '@agent-audit/tlog';
 import { createApp } from './app.ts';
-import { holdDataFolder } from './data-folder.ts';
 
 export interface Standalone {
   /** Where the API listens. */

@@ -88,10 +88,7 @@ export function leavesOf(rows: LogRows, saltsOf: (run: LogRun) => Uint8Array, ta
   const ids = new Strings(rows.eventIds);
   const raws = new Strings(rows.raws);
   const times = new DataView(rows.receivedAt.buffer, rows.receivedAt.byteOffset, rows.receivedAt.byteLength);
-  const salted = new Sha256(SALTED_BYTES);
-  // 0x00 in front: of the entry that is hashed as a leaf.
-  const leaf = new Sha256(1 + ENTRY_MAX);
-  const entry = leaf.input;
+  const hasher = new LeafHasher();
   let row = 0;
   for (const run of rows.runs) {
     const leaves = Buffer.alloc(run.rows * HASH_BYTES);
@@ -100,22 +97,49 @@ export function leavesOf(rows: LogRows, saltsOf: (run: LogRun) => Uint8Array, ta
       continue;
     }
     const salts = saltsOf(run);
-    const afterTenant = putText(entry, putByte(entry, 1, VERSION), run.tenant);
+    hasher.tenant = run.tenant;
     for (let i = 0; i < run.rows; i++, row++) {
       raws.next();
-      salted.reserve(SALT_BYTES + raws.length);
-      salted.input.set(salts.subarray(i * SALT_BYTES, (i + 1) * SALT_BYTES));
-      salted.input.set(rows.raws.subarray(raws.at, raws.at + raws.length), SALT_BYTES);
       ids.next();
-      entry[afterTenant] = ids.length;
-      entry.set(rows.eventIds.subarray(ids.at, ids.at + ids.length), afterTenant + 1);
-      const at = afterTenant + 1 + ids.length;
-      entry.writeUInt32BE(times.getUint32(row * 8 + 4, true), at);
-      entry.writeUInt32BE(times.getUint32(row * 8, true), at + 4);
-      salted.digest(SALT_BYTES + raws.length, entry, at + 8);
-      leaf.digest(at + 8 + HASH_BYTES, leaves, i * HASH_BYTES);
+      hasher.salt(salts, i * SALT_BYTES, rows.raws, raws.at, raws.length);
+      hasher.hash(rows.eventIds, ids.at, ids.length, times.getUint32(row * 8 + 4, true), times.getUint32(row * 8, true), leaves, i * HASH_BYTES);
     }
     take(run, leaves);
+  }
+}
+
+/** Hashes leaves one after the other, without an object for any of them: for each, `salt`, then `hash`. */
+export class LeafHasher {
+  /** 0x00 in front: of the entry that is hashed as a leaf. */
+  readonly #entry = new Sha256(1 + ENTRY_MAX);
+  readonly #salted = new Sha256(SALTED_BYTES);
+  #size = 0;
+  #afterTenant = 0;
+
+  /** Whose the leaves are from now on. */
+  set tenant(tenant: string) {
+    this.#afterTenant = putText(this.#entry.input, putByte(this.#entry.input, 1, VERSION), tenant);
+  }
+
+  /** @param raws hold the event's stored bytes from `at` on */
+  salt(salts: Uint8Array, saltAt: number, raws: Uint8Array, at: number, length: number): void {
+    this.#size = SALT_BYTES + length;
+    this.#salted.reserve(this.#size);
+    this.#salted.input.set(salts.subarray(saltAt, saltAt + SALT_BYTES));
+    this.#salted.input.set(raws.subarray(at, at + length), SALT_BYTES);
+  }
+
+  /** @param high @param low halves of received_at, microseconds since the Unix epoch @param to gets the leaf at `toAt` */
+  hash(ids: Uint8Array, idAt: number, idLength: number, high: number, low: number, to: Buffer, toAt: number): void {
+    const entry = this.#entry.input;
+    entry[this.#afterTenant] = idLength;
+    const idFrom = this.#afterTenant + 1;
+    entry.set(ids.subarray(idAt, idAt + idLength), idFrom);
+    const at = idFrom + idLength;
+    entry.writeUInt32BE(high, at);
+    entry.writeUInt32BE(low, at + 4);
+    this.#salted.digest(this.#size, entry, at + 8);
+    this.#entry.digest(at + 8 + HASH_BYTES, to, toAt);
   }
 }
 

@@ -57,8 +57,12 @@ export class Findings {
   }
 
   report(checked: Report['checked'], notChecked: readonly string[]): Report {
-    return { findings: this.#listed, findings_total: this.total, checked, not_checked: notChecked };
+    return { findings: this.#listed.toSorted(byPlace), findings_total: this.total, checked, not_checked: notChecked };
   }
+}
+
+function byPlace(a: Finding, b: Finding): number {
+  return (a.log_id ?? '').localeCompare(b.log_id ?? '') || (a.log_index ?? -1) - (b.log_index ?? -1);
 }
 
 /** Nobody can tell whether it is right: something needed is not there, or cannot be read. */

@@ -3,3 +3,5 @@ export * from './finding.ts';
 export * from './keys.ts';
 export * from './log/tile-source.ts';
 export * from './log/verify-log.ts';
+export type { Tombstone, TombstoneOf } from './store/name-suspects.ts';
+export * from './store/verify-store.ts';
