@@ -7,6 +7,8 @@ export const EXIT = {
   notAllowed: 4,
   serverFailed: 5,
   incomplete: 6,
+  findings: 7,
+  unverifiable: 8,
   interrupted: 130,
 } as const;
 
@@ -20,6 +22,8 @@ const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.notAllowed, 'not allowed: the key is unknown or lacks a scope'],
   [EXIT.serverFailed, 'the server failed'],
   [EXIT.incomplete, '--require-complete was given and the record of the window is not proven complete'],
+  [EXIT.findings, 'verify: something is not as it was signed; each finding is named'],
+  [EXIT.unverifiable, 'verify: nobody can tell; something that is needed is missing or cannot be read'],
   [EXIT.interrupted, 'interrupted'],
 ];
 

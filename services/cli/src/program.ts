@@ -8,6 +8,7 @@ import { keysCommand } from './commands/keys.ts';
 import { quarantineCommand } from './commands/quarantine.ts';
 import { sendCommand } from './commands/send.ts';
 import { timelineCommand } from './commands/timeline.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { DEFAULT_URL } from './connection.ts';
 import { describeExitCodes } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -17,7 +18,8 @@ Examples:
   agent-audit timeline agent:support --from -2h
   agent-audit events --from -24h --outcome denied --not-tool healthcheck
   agent-audit events --from -7d --all --json > events.ndjson
-  agent-audit import cloudtrail logs/*.json.gz`;
+  agent-audit import cloudtrail logs/*.json.gz
+  agent-audit verify log --data-dir ./data --against-store --log-key log.vkey`;
 
 export function createProgram(io: Io): Command {
   const program = new Command('agent-audit')
@@ -28,7 +30,7 @@ export function createProgram(io: Io): Command {
     .option('--json', 'for machines: the API\u2019s own answer, lists one item a line')
     .addHelpText('after', `${EXAMPLES}\n\n${describeExitCodes()}`)
     .showSuggestionAfterError();
-  const commands = [timelineCommand, eventsCommand, eventCommand, completenessCommand, agentsCommand, importCommand, sendCommand, quarantineCommand, keysCommand];
+  const commands = [timelineCommand, eventsCommand, eventCommand, completenessCommand, agentsCommand, importCommand, sendCommand, quarantineCommand, keysCommand, verifyCommand];
   for (const make of commands) program.addCommand(make(io));
   everywhere(program);
   return program;

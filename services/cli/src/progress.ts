@@ -10,14 +10,14 @@ export interface Progress {
   stop(): void;
 }
 
-/** @param total bytes of all files; undefined when that cannot be known */
-export function startProgress(io: Io, total: number | undefined): Progress {
+/** @param total bytes of all files; undefined when that cannot be known @param unit of what is counted */
+export function startProgress(io: Io, total: number | undefined, unit = 'records'): Progress {
   if (io.stderr.isTTY !== true) return { read() {}, sent() {}, say: io.say, stop() {} };
   let bytes = 0;
   let records = 0;
   const bar = new SingleBar({
     stream: io.stderr,
-    format: total === undefined ? '{records} records' : '[{bar}] {percentage}% | {records} records | {eta_formatted} left',
+    format: total === undefined ? `{records} ${unit}` : `[{bar}] {percentage}% | {records} ${unit} | {eta_formatted} left`,
     clearOnComplete: true,
     // Else an interrupt would leave the terminal without a cursor, and without line wrapping.
     hideCursor: null,

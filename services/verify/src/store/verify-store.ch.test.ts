@@ -132,7 +132,7 @@ describe('an edited event is named', () => {
   it('each column by itself', async () => {
     const updates = [
       ['outcome_status', "'failure'"], ['agent_name', "'x'"], ['resource_uris', "['x']"], ['resource_bytes', '[1]'], ['classifications', "['x', 'y']"], ['duration_ms', '0'],
-      ['has_sequence', 'true'], ['tool_name', "''"], ['decision_effect', "'deny'"], ['flags', '1'], ['sequence', '18446744073709551615'], ['outcome_message', "repeat('x', 100000)"], ['destination_port', '1'],
+      ['has_sequence', 'true'], ['tool_name', "'x'"], ['decision_effect', "'deny'"], ['flags', '1'], ['sequence', '18446744073709551615'], ['outcome_message', "repeat('x', 100000)"], ['destination_port', '1'],
     ] as const;
     const { sql, findings, events } = await recorded(numbered(SIZE));
     await sql(`ALTER TABLE events UPDATE ${updates.map(([name, value], i) => `${name} = if(log_index = ${20 + i}, ${value}, ${name})`).join(', ')} WHERE tenant = {tenant: String}`);
