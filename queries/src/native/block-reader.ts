@@ -51,7 +51,9 @@ export class BlockReader {
   async varint(): Promise<number> {
     let value = 0;
     for (let weight = 1; ; weight *= 0x80) {
-      const byte = this.bytes[await this.take(1)] as number;
+      // Not in one expression: reading on may move the bytes elsewhere.
+      const at = await this.take(1);
+      const byte = this.bytes[at] as number;
       value += (byte % 0x80) * weight;
       if (byte < 0x80) return value;
     }

@@ -35,6 +35,8 @@ const KEPT_BYTES = 256 * 1024 ** 2;
 /** Hashes that are spent on finding where rows belong. */
 const TRIALS = 1_000_000;
 const NEIGHBOURS = [-2, -1, 1, 2];
+/** Where a row that was moved is looked for first. */
+const NEAR = [-1, 1, -2, 2, -3, 3, -4, 4];
 
 /**
  * Says what became of the places whose leaf is not that of the one row there. Rows that are elsewhere in the log are found
@@ -134,28 +136,31 @@ class Naming {
     return leaf === undefined ? 'another row with the same place is what was logged' : 'when the log came to this place, the event was not there';
   }
 
-  /** Rows that are what was logged at another place. */
+  /** Rows that are what was logged at another place: first all that are near, then the others, as long as there are trials. */
   #findMoved(): Set<Stray> {
     const moved = new Set<Stray>();
     /** Where the row now at a place came from. */
     const cameFrom = new Map<number, number>();
     let by = 0;
-    for (const stray of this.#strays) {
-      const home = this.#homeOf(stray, stray.index + by, cameFrom);
-      if (home === undefined) continue;
-      this.#open.delete(home);
-      moved.add(stray);
-      cameFrom.set(home, stray.index);
-      by = home - stray.index;
-      this.#add('reordered', stray, `it is what the log has at ${home}`);
-    }
+    const look = (places: (stray: Stray) => Iterable<number | undefined>): void => {
+      for (const stray of this.#strays) {
+        const home = moved.has(stray) ? undefined : this.#homeAmong(stray, places(stray));
+        if (home === undefined) continue;
+        this.#open.delete(home);
+        moved.add(stray);
+        cameFrom.set(home, stray.index);
+        by = home - stray.index;
+        this.#add('reordered', stray, `it is what the log has at ${home}`);
+      }
+    };
+    look((stray) => [stray.index + by, cameFrom.get(stray.index), ...NEAR.map((distance) => stray.index + distance)]);
+    look((stray) => (this.#trials + this.#open.size > TRIALS ? [cameFrom.get(stray.index)] : [cameFrom.get(stray.index), ...this.#open.keys()]));
     return moved;
   }
 
-  #homeOf(stray: Stray, likely: number, cameFrom: ReadonlyMap<number, number>): number | undefined {
-    for (const place of [likely, cameFrom.get(stray.index)]) if (place !== undefined && this.#open.has(place) && this.#fits(stray, place)) return place;
-    if (this.#trials + this.#open.size > TRIALS) return undefined;
-    return this.#open.keys().find((place) => this.#fits(stray, place));
+  #homeAmong(stray: Stray, places: Iterable<number | undefined>): number | undefined {
+    for (const place of places) if (place !== undefined && this.#open.has(place) && this.#fits(stray, place)) return place;
+    return undefined;
   }
 
   #nameAltered(stray: Stray): void {
