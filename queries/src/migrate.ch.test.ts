@@ -48,7 +48,7 @@ describe('migrate', () => {
     expect(await migrate(on('one'))).toEqual(files);
     const digests = await Promise.all(files.map(async (name) => createHash('sha256').update(await readFile(new URL(name, DDL))).digest('hex')));
     expect(await applied('one')).toEqual(files.map((name, i) => ({ name, checksum: digests[i] })));
-    expect([...new Set((await columns('one')).map(({ table }) => table))]).toEqual(['api_keys', 'collector_runs', 'event_marks', 'events', 'heartbeats', 'quarantine', 'quarantine_dropped', 'quarantine_replays', 'schema_migrations', 'segments']);
+    expect([...new Set((await columns('one')).map(({ table }) => table))]).toEqual(['api_keys', 'collector_runs', 'erasures', 'event_marks', 'event_tombstones', 'events', 'heartbeats', 'quarantine', 'quarantine_dropped', 'quarantine_replays', 'schema_migrations', 'segments']);
   });
 
   it('applies nothing at the second start', async () => {
@@ -66,7 +66,7 @@ describe('migrate', () => {
   it('goes on where an earlier start ended', async () => {
     await migrate(on('broken_off'));
     await command('broken_off', `ALTER TABLE schema_migrations DELETE WHERE name = '${files.at(-1)}' SETTINGS mutations_sync = 2`);
-    await command('broken_off', 'DROP TABLE collector_runs SYNC');
+    await command('broken_off', 'DROP TABLE event_tombstones SYNC');
     expect(await migrate(on('broken_off'))).toEqual(files.slice(-1));
     expect(await columns('broken_off')).toEqual(await columns('one'));
   });
@@ -80,10 +80,10 @@ describe('migrate', () => {
   // The files cannot be pointed elsewhere, so what was noted of one of them is changed instead.
   it('refuses a file that was changed after it was applied, and applies nothing', async () => {
     await migrate(on('changed'));
-    await command('changed', 'DROP TABLE collector_runs SYNC');
+    await command('changed', 'DROP TABLE event_tombstones SYNC');
     await command('changed', `ALTER TABLE schema_migrations UPDATE checksum = 'other' WHERE name = '${files[0]}' SETTINGS mutations_sync = 2`);
     await command('changed', `ALTER TABLE schema_migrations DELETE WHERE name = '${files.at(-1)}' SETTINGS mutations_sync = 2`);
     await expect(migrate(on('changed'))).rejects.toThrow(`queries/ddl/${files[0]} was changed after it was applied to database changed`);
-    expect((await columns('changed')).some(({ table }) => table === 'collector_runs')).toBe(false);
+    expect((await columns('changed')).some(({ table }) => table === 'event_tombstones')).toBe(false);
   });
 });

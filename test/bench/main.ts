@@ -7,8 +7,9 @@ import { benchKafka } from './kafka.ts';
 import { benchLatency, benchSingles } from './latency.ts';
 import { benchProof } from './proof.ts';
 import { benchTimeline } from './timeline.ts';
+import { benchVerify } from './verify.ts';
 
-/** `npm run bench -- [--only ingest|proof|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
+/** `npm run bench -- [--only ingest|proof|verify|timeline|latency|singles|kafka|away] [--events N] [--stored N]`: prints tables, writes JSON. Asserts nothing. */
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -54,6 +55,14 @@ if (values.only === undefined || values.only === 'proof') {
     })),
   );
   console.log(`medians, with : without: acknowledged ${result.acknowledged}, stored ${result.stored}; ${result.bytes_per_event} bytes per event`);
+}
+
+if (values.only === undefined || values.only === 'verify') {
+  const result = await benchVerify(Number(values.events), Number(values.rounds));
+  results['verify'] = result;
+  console.log(`\nVerify: ${result.events} events, events/s`);
+  console.table(result.rounds.map(({ sha256, log, store }) => ({ 'SHA-256 of the same bytes, one core': sha256, 'log against its checkpoint': log, 'record against the log': store })));
+  console.log(`medians: the record at ${result.store_to_sha256} x, the log at ${result.log_to_sha256} x the rate of SHA-256 alone`);
 }
 
 if (values.only === undefined || values.only === 'timeline') {

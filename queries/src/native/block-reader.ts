@@ -51,7 +51,7 @@ export class BlockReader {
   async varint(): Promise<number> {
     let value = 0;
     for (let weight = 1; ; weight *= 0x80) {
-      // Not in one expression: reading on may move the bytes elsewhere.
+      // Taken first: what has come meanwhile may be in other memory.
       const at = await this.take(1);
       const byte = this.bytes[at] as number;
       value += (byte % 0x80) * weight;
