@@ -54,12 +54,17 @@ export function trustedCheckpoint(note: string, trust: Trust, findings: Findings
   }
 }
 
+/** The trusted keys as they sign under the name of a log, and the witnesses. */
+export function verifiersOf(trust: Trust, origin: string): readonly NoteVerifier[] {
+  return [...trust.verifiers, ...trust.publicKeys.map((key) => parseVerifier(verifierKey(origin, key)))];
+}
+
 function open(note: string, trust: Trust, logId: string | undefined): SignedCheckpoint {
   const { origin } = parseCheckpoint(parseNote(note).text);
   const [, id, tenant] = /^[^/].*\/(([^/]+)\/[^/]+)$/.exec(origin) ?? [];
   if (tenant === undefined || id === undefined) throw new NoteError(`${origin} is not the name of a log of events: <prefix>/<tenant>/<collector>`);
   if (logId !== undefined && id !== logId) throw new NoteError(`the checkpoint is of the log ${id}, not of ${logId}`);
-  const verifiers = [...trust.verifiers, ...trust.publicKeys.map((key) => parseVerifier(verifierKey(origin, key)))];
+  const verifiers = verifiersOf(trust, origin);
   const { signedBy, ...checkpoint } = openCheckpoint(note, origin, verifiers);
   const names = new Set(verifiers.filter(({ cosigns }) => cosigns).map(({ name }) => name));
   const witnesses = [...new Set(signedBy)].filter((name) => name !== origin && names.has(name));
