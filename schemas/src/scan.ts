@@ -210,3 +210,12 @@ export function firstInvalidUtf8(bytes: Uint8Array): number {
 export function scanFieldError(error: ScanError): FieldError {
   return { path: error.path, code: error.code, message: `${error.message} (line ${error.line}, column ${error.column})` };
 }
+
+/**
+ * The same JSON on one line, as NDJSON needs it. A raw line break can only stand between tokens (RFC 8259 section 7
+ * forbids it inside of strings), so a space in its place changes no value.
+ */
+export function onOneLine(json: Buffer): Buffer {
+  if (!json.includes(0x0a) && !json.includes(0x0d)) return json;
+  return Buffer.from(json.map((byte) => (byte === 0x0a || byte === 0x0d ? 0x20 : byte)));
+}

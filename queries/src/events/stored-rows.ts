@@ -45,13 +45,13 @@ function selected(name: string): string {
   return type.includes('String') ? `CAST(${name} AS ${type}) AS ${name}` : name;
 }
 
-// Blocks of this size keep the cost of a block small, and memory flat.
+// One thread of the engine for each that asks.
 const SELECT = `
   SELECT log_index, received_at, event_id, raw, ${DERIVED.map(selected).join(', ')}
   FROM events
   WHERE tenant = {tenant: String} AND collector_id = {collector_id: String}`;
 const FORMAT = `
-  SETTINGS max_threads = 1, preferred_block_size_bytes = 8000000
+  SETTINGS max_threads = 1
   FORMAT Native`;
 const SLICE = `${SELECT} AND log_index >= {from: UInt64} AND log_index < {to: UInt64} ${FORMAT}`;
 const PLACES = `${SELECT} AND log_index IN {places: Array(UInt64)} ORDER BY log_index ${FORMAT}`;

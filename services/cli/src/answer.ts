@@ -4,6 +4,8 @@
  */
 import { Completeness, memberRange, scanEvent, splitArray, type Range } from '@agent-audit/schemas';
 
+export { onOneLine } from '@agent-audit/schemas';
+
 /** Far beyond what a server may be configured to accept; the scanner needs some bound. */
 const NESTING_MAX = 4096;
 
@@ -38,13 +40,4 @@ export function readList(answer: Buffer, name: 'events' | 'agents' | 'entries'):
 export function member(object: Buffer, name: string): Buffer | undefined {
   const range = memberRange(object, { start: 0, end: object.length }, name);
   return range === undefined ? undefined : object.subarray(range.start, range.end);
-}
-
-/**
- * The same JSON on one line, as NDJSON needs it. A raw line break can only stand between tokens (RFC 8259 section 7
- * forbids it inside of strings), so a space in its place changes no value.
- */
-export function onOneLine(json: Buffer): Buffer {
-  if (!json.includes(0x0a) && !json.includes(0x0d)) return json;
-  return Buffer.from(json.map((byte) => (byte === 0x0a || byte === 0x0d ? 0x20 : byte)));
 }

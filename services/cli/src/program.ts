@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { agentsCommand } from './commands/agents.ts';
+import { bundleCommand } from './commands/bundle.ts';
 import { completenessCommand } from './commands/completeness.ts';
 import { eventCommand } from './commands/event.ts';
 import { eventsCommand } from './commands/events.ts';
@@ -30,7 +31,7 @@ export function createProgram(io: Io): Command {
     .option('--json', 'for machines: the API\u2019s own answer, lists one item a line')
     .addHelpText('after', `${EXAMPLES}\n\n${describeExitCodes()}`)
     .showSuggestionAfterError();
-  const commands = [timelineCommand, eventsCommand, eventCommand, completenessCommand, agentsCommand, importCommand, sendCommand, quarantineCommand, keysCommand, verifyCommand];
+  const commands = [timelineCommand, eventsCommand, eventCommand, completenessCommand, agentsCommand, importCommand, sendCommand, quarantineCommand, keysCommand, verifyCommand, bundleCommand];
   for (const make of commands) program.addCommand(make(io));
   everywhere(program);
   return program;

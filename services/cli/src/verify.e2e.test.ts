@@ -95,9 +95,25 @@ it('a log in its folder and on the server, with what was saved before', async ()
   expect(await cli('verify', 'log', folder, '--log-key', logKey, '--from', saved)).toMatchObject({ code: 7, out: expect.stringMatching(/^not_signed /) as string });
 });
 
+it('a bundle, written by the server\'s word and checked without it', async () => {
+  const folder = join(dir, 'bundle');
+  // In an event that came by itself, line breaks are part of what was recorded.
+  const indented = JSON.stringify({ ...(JSON.parse(event(700)) as object), event_id: 'indented' }, null, 2);
+  expect((await fetch(`${url}/v1/events`, { method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', prefer: 'wait=10' }, body: indented })).status).toBe(202);
+  const window = ['--from', '2026-11-20T00:00:00Z', '--to', '2026-11-21T00:00:00Z'];
+  expect(await cli('bundle', ...window, '--agent', 'agent:1', '--out', folder)).toMatchObject({ code: 0, out: expect.stringContaining('201 events, 201 of them with proof') as string });
+  const good = await cli('verify', 'bundle', folder, '--log-key', logKey, '--json');
+  expect(JSON.parse(good.out)).toMatchObject({ verified: true, checked: [{ events: 201, proven: 201, logs: 1 }] });
+  expect((await cli('bundle', ...window, '--out', folder)).code).toBe(8);
+  const events = join(folder, 'events.ndjson');
+  await writeFile(events, (await readFile(events, 'utf8')).replace('"i":1}', '"i":2}'));
+  const bad = await cli('verify', 'bundle', folder, '--log-key', logKey);
+  expect(bad).toMatchObject({ code: 7, out: expect.stringMatching(/^file_altered +events\.ndjson is not[^]*not_in_log +default\/c1 #1 e-1: /) as string });
+});
+
 it('the record, while the service runs and after it has stopped', async () => {
   const good = await cli('verify', 'log', '--data-dir', data, '--against-store', '--log-key', logKey);
-  expect(good).toMatchObject({ code: 0, out: expect.stringMatching(new RegExp(`rows ${EVENTS}.*\n[^]*Verified`)) as string });
+  expect(good).toMatchObject({ code: 0, out: expect.stringMatching(new RegExp(`rows ${EVENTS + 1}.*\n[^]*Verified`)) as string });
   await alter("UPDATE raw = replaceOne(raw, 'success', 'failure') WHERE event_id = 'e-5'");
   await alter("DELETE WHERE event_id = 'e-6'");
   const expected = [{ finding: 'edited', log_id: 'default/c1', log_index: 5, event_id: 'e-5' }, { finding: 'removed', log_index: 6 }];

@@ -6,3 +6,6 @@ export * from './log/verify-log.ts';
 export type { Tombstone, TombstoneOf } from './store/name-suspects.ts';
 export { signedTombstones } from './store/signed-tombstones.ts';
 export * from './store/verify-store.ts';
+export * from './bundle/manifest.ts';
+export * from './bundle/verify-bundle.ts';
+export * from './bundle/write-bundle.ts';

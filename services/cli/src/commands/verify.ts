@@ -6,7 +6,7 @@ import type { LogOptions } from '../verify/verify-logs.ts';
 /** What verifies is loaded when it is asked for: it brings half of the service along. */
 export function verifyCommand(io: Io): Command {
   return new Command('verify').description('check what was recorded against what was signed, without trusting the server')
-    .addCommand(event(io)).addCommand(log(io));
+    .addCommand(event(io)).addCommand(log(io)).addCommand(bundle(io));
 }
 
 const addTrust = (command: Command): Command => command
@@ -40,7 +40,22 @@ function log(io: Io): Command {
   });
 }
 
+function bundle(io: Io): Command {
+  const command = addTrust(new Command('bundle').description('a folder that agent-audit bundle wrote: that it is whole, and each event in a log that was signed').argument('<folder>'));
+  return command.action(async (folder: string, options: TrustOptions) => {
+    const { showReports, startProgress, trustOf, verifyBundle } = await load();
+    const trust = await trustOf(options);
+    let progress: ReturnType<typeof startProgress> | undefined;
+    const onEvents = (count: number, total: number): void => {
+      progress ??= startProgress(io, total, 'events');
+      progress.read(count);
+      progress.sent(count);
+    };
+    await showReports(command, io, async () => [await verifyBundle(folder, trust, onEvents).finally(() => progress?.stop())]);
+  });
+}
+
 async function load() {
-  const [verify, options, report, logs] = await Promise.all([import('@agent-audit/verify'), import('../verify/options.ts'), import('../verify/show-report.ts'), import('../verify/verify-logs.ts')]);
-  return { ...verify, ...options, ...report, ...logs };
+  const [verify, options, report, logs, progress] = await Promise.all([import('@agent-audit/verify'), import('../verify/options.ts'), import('../verify/show-report.ts'), import('../verify/verify-logs.ts'), import('../progress.ts')]);
+  return { ...verify, ...progress, ...options, ...report, ...logs };
 }

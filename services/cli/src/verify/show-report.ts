@@ -20,7 +20,7 @@ export async function showReports(command: Command, io: Io, verify: () => Promis
   } else {
     for (const { finding, log_id: log, log_index: index, event_id: id, detail } of findings) {
       const where = [log, index === undefined ? undefined : `#${index}`, id].filter((part) => part !== undefined && part !== '').map((part) => safe(part as string));
-      await io.outLine(`${io.paint('red', pad(finding, LABEL))}${where.join(' ')}: ${safe(detail)}`);
+      await io.outLine(`${io.paint('red', pad(finding, LABEL))}${where.length === 0 ? '' : `${where.join(' ')}: `}${safe(detail)}`);
     }
     if (total > findings.length) await io.outLine(`… and ${(total - findings.length).toLocaleString('en')} more`);
     for (const one of checked) await io.outLine(`${pad('checked', LABEL)}${Object.entries(one).filter(([, value]) => value !== '').map(([name, value]) => `${name} ${safe(String(value))}`).join(', ')}`);
