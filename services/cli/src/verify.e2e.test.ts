@@ -111,9 +111,22 @@ it('a bundle, written by the server\'s word and checked without it', async () =>
   expect(bad).toMatchObject({ code: 7, out: expect.stringMatching(/^file_altered +events\.ndjson is not[^]*not_in_log +default\/c1 #1 e-1: /) as string });
 });
 
+it('a record of which something was erased, after the key was rotated', async () => {
+  const post = (path: string, body: unknown): Promise<Response> => fetch(`${url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  expect((await post('/v1/logs/rotate-key', {})).status).toBe(200);
+  expect(await (await post('/v1/erasures', { event_ids: ['e-9', 'e-500'], reason: 'asked for' })).json()).toMatchObject({ erased: 2 });
+  const { logs } = JSON.parse(await ask('/v1/logs')) as LogList;
+  // Who knows the first key only, and who knows the second only.
+  for (const { public_key: key } of logs[0]?.keys ?? []) {
+    const { code, out } = await cli('verify', 'log', '--data-dir', data, '--against-store', '--log-key', key, '--json');
+    expect(JSON.parse(out)).toMatchObject({ verified: true, checked: [{ erased: 2 }] });
+    expect(code).toBe(0);
+  }
+});
+
 it('the record, while the service runs and after it has stopped', async () => {
   const good = await cli('verify', 'log', '--data-dir', data, '--against-store', '--log-key', logKey);
-  expect(good).toMatchObject({ code: 0, out: expect.stringMatching(new RegExp(`rows ${EVENTS + 1}.*\n[^]*Verified`)) as string });
+  expect(good).toMatchObject({ code: 0, out: expect.stringMatching(new RegExp(`rows ${EVENTS - 1}, .*erased 2.*\n[^]*Verified`)) as string });
   await alter("UPDATE raw = replaceOne(raw, 'success', 'failure') WHERE event_id = 'e-5'");
   await alter("DELETE WHERE event_id = 'e-6'");
   const expected = [{ finding: 'edited', log_id: 'default/c1', log_index: 5, event_id: 'e-5' }, { finding: 'removed', log_index: 6 }];

@@ -27,6 +27,7 @@ export function logRoutes(deps: QueryDeps): Hono<AuthEnv> {
       if (proofs === undefined) throw new Problem('conflict', 'Proofs are switched off.');
       try {
         await proofs.keys.rotate();
+        await proofs.logs.signAgain();
       } catch (error) {
         if (error instanceof LogKeyError) throw new Problem('conflict', error.message);
         throw error;

@@ -60,6 +60,8 @@ interface EventLog {
   size: number;
   /** Entries that the last checkpoint covers. */
   checkpointSize: number;
+  /** The keys have changed since. */
+  stale: boolean;
   broken: string | undefined;
 }
 
@@ -195,6 +197,13 @@ export class EventLogs {
     await this.#signAll();
   }
 
+  /** To be called when the keys have changed: logs that do not grow are signed by the new ones, too. */
+  async signAgain(): Promise<void> {
+    await this.#signing;
+    for (const log of this.#logs.values()) log.stale = log.checkpointSize > 0;
+    await this.#signAll();
+  }
+
   /** A last checkpoint of each; what is not in the logs by now is at the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -219,7 +228,7 @@ export class EventLogs {
     const origin = originOf(this.#options.prefix, tenant, this.#options.collectorId);
     const folder = join(this.#options.folder, folderName(tenant, this.#options.collectorId));
     const { size, broken } = await this.#thread.open({ tenant, origin, folder });
-    const opened: EventLog = { tenant, origin, folder, size, checkpointSize: size, broken };
+    const opened: EventLog = { tenant, origin, folder, size, checkpointSize: size, stale: false, broken };
     if (broken !== undefined) log.fatal({ tenant, reason: broken }, 'a log is broken: somebody changed its files. It is left as it is; new events are recorded, but not covered by a proof');
     this.#logs.set(tenant, opened);
     this.#tell();
@@ -275,7 +284,7 @@ export class EventLogs {
 
   async #signGrown(): Promise<void> {
     for (const log of this.#logs.values()) {
-      if (log.broken !== undefined || log.size === log.checkpointSize) continue;
+      if (log.broken !== undefined || (log.size === log.checkpointSize && !log.stale)) continue;
       try {
         await this.#sign(log);
       } catch (error) {
@@ -291,6 +300,7 @@ export class EventLogs {
     const note = await this.#options.signer.sign(origin, checkpointText({ origin, size, root }));
     await writeDurably(join(folder, CHECKPOINT), note, 0o600);
     log.checkpointSize = size;
+    log.stale = false;
     this.#options.onCheckpoint?.({ origin, size, root, checkpoint: note, consistency: async (from) => consistencyProof(nodesIn(folder, size), from, size) });
   }
 

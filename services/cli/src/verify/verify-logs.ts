@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { CannotVerify, folderSource, logsElsewhere, verifyLog, verifyStore, type LogCheck, type Report, type TileSource, type Trust } from '@agent-audit/verify';
+import { CannotVerify, folderSource, logsElsewhere, signedTombstones, verifyLog, verifyStore, type LogCheck, type Report, type TileSource, type Trust } from '@agent-audit/verify';
 import { writeFile } from 'node:fs/promises';
 import { Client } from '../client.ts';
 import { findConnection, type ConnectionOptions } from '../connection.ts';
@@ -37,7 +37,7 @@ export async function verifyLogs(log: string | undefined, options: LogOptions, t
   const reports: Report[] = log === undefined ? await gone(targets, options) : [];
   const checked: { readonly target: Target; readonly check: LogCheck }[] = [];
   for (const target of targets) checked.push({ target, check: await checkOne(target, trust, io) });
-  if (options.againstStore === true) reports.push(...(await checkStore(checked, { ...options, dataDir }, log === undefined, io)));
+  if (options.againstStore === true) reports.push(...(await checkStore(checked, { ...options, dataDir }, log === undefined, trust, io)));
   else reports.push(...checked.map(({ check }) => check.report));
   if (reports.every((report) => report.findings_total === 0)) {
     for (const { target, check } of checked) if (target.save !== undefined && check.checkpoint !== undefined) await writeFile(target.save, check.checkpoint.note);
@@ -64,7 +64,7 @@ async function checkOne({ name, source, logId, from }: Target, trust: Trust, io:
   }
 }
 
-async function checkStore(checked: readonly { readonly target: Target; readonly check: LogCheck }[], flags: StoreFlags, whole: boolean, io: Io): Promise<Report[]> {
+async function checkStore(checked: readonly { readonly target: Target; readonly check: LogCheck }[], flags: StoreFlags, whole: boolean, trust: Trust, io: Io): Promise<Report[]> {
   const store = await findStore(flags, io.env['AGENT_AUDIT_CLICKHOUSE_PASSWORD']);
   try {
     const reports: Report[] = [];
@@ -80,7 +80,7 @@ async function checkStore(checked: readonly { readonly target: Target; readonly 
         progress.sent(rows);
       };
       try {
-        const found = await verifyStore({ store: store.options, folder, checkpoint, threads: Math.min(4, availableParallelism()), onRows });
+        const found = await verifyStore({ store: store.options, folder, checkpoint, threads: Math.min(4, availableParallelism()), tombstoneOf: signedTombstones(store.options, trust), onRows });
         reports.push({ ...found, checked: { ...report.checked, ...found.checked }, not_checked: [...report.not_checked.filter((text) => !text.includes('--against-store')), ...found.not_checked] });
       } finally {
         progress.stop();
