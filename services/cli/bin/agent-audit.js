@@ -21,6 +21,8 @@ else {
 }
 
 async function here() {
+  // That a part of Node is experimental is nothing to the person at the terminal.
+  process.removeAllListeners('warning');
   await import('../src/main.ts');
 }
 
@@ -35,7 +37,7 @@ function bundledNode() {
 
 function elsewhere(node) {
   const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-  const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)], { stdio: 'inherit' });
   // A terminal's Ctrl-C reaches both processes: the one that does the work decides how it ends.
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const forward = (signal) => child.kill(signal);

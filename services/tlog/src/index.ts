@@ -5,6 +5,7 @@ export * from './event-leaves.ts';
 export * from './event-logs.ts';
 export * from './keys/index.ts';
 export * from './log-files.ts';
+export { QUIETLY } from './log-thread.ts';
 export * from './merkle.ts';
 export * from './note.ts';
 export * from './salts.ts';

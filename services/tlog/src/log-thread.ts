@@ -3,7 +3,7 @@ import type { LogRows } from './event-leaves.ts';
 import type { Hash } from './merkle.ts';
 
 /** `sha256.ts` uses what Node calls experimental; nobody needs to be told at each start. */
-const QUIETLY = ['--disable-warning=ExperimentalWarning'];
+export const QUIETLY = ['--disable-warning=ExperimentalWarning'];
 
 /** Which log, and where. */
 export interface LogName {

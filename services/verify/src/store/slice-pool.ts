@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { StoreError, type StoreOptions } from '@agent-audit/queries';
+import { QUIETLY } from '@agent-audit/tlog';
 import { CannotVerify } from '../finding.ts';
 import type { SliceResult } from './check-slice.ts';
 import type { StoredLog } from './stored-log.ts';
@@ -25,7 +26,7 @@ export async function checkSlices(options: StoreOptions, tasks: readonly SliceTa
   const waiting = tasks.values();
   const workers: Worker[] = [];
   const work = async (): Promise<void> => {
-    const worker = new Worker(new URL('./slice-worker.ts', import.meta.url), { workerData: options });
+    const worker = new Worker(new URL('./slice-worker.ts', import.meta.url), { workerData: options, execArgv: QUIETLY });
     workers.push(worker);
     for (const task of waiting) onResult(await ask(worker, task, onRows));
   };

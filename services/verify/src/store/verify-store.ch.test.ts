@@ -1,13 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AuditEvent } from '@agent-audit/schemas';
-import { CHECKPOINT, eventLeaf, folderName, generateSigner, LogWriter, MISSING_LEAF, originOf, parseSigner, Salts, saltedDigest, signCheckpoint, type Hash } from '@agent-audit/tlog';
+import { CHECKPOINT, erasureText, eventLeaf, folderName, generateSigner, LogWriter, MISSING_LEAF, originOf, parseSigner, Salts, saltedDigest, signCheckpoint, signNote, type Hash } from '@agent-audit/tlog';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataAccess, toolCall } from '../../../../test/support/events.ts';
 import { insertRows, RECEIVED_AT, startTestStore, type TestRow, type TestStore } from '../../../../test/support/store.ts';
 import type { Finding, Report } from '../finding.ts';
-import { readTrust } from '../keys.ts';
+import { readTrust, type Trust } from '../keys.ts';
 import { folderSource } from '../log/tile-source.ts';
 import { verifyLog } from '../log/verify-log.ts';
 import type { TombstoneOf } from './name-suspects.ts';
@@ -39,7 +40,7 @@ interface Recorded {
   sql(statement: string): Promise<void>;
   /** Stores the rows of some places anew, with other columns. */
   rewrite(where: string, columns: string): Promise<void>;
-  check(more?: { tombstoneOf?: TombstoneOf }): Promise<Report>;
+  check(more?: { tombstoneOf?: TombstoneOf; trust?: Trust }): Promise<Report>;
   findings(): Promise<readonly Finding[]>;
 }
 
@@ -236,6 +237,20 @@ it('an erased event is not removed', async () => {
   const report = await check({ tombstoneOf });
   expect(short(report.findings)).toEqual([['removed', 9]]);
   expect(report.checked).toMatchObject({ erased: 1 });
+});
+
+it('an erasure that nobody has signed is none', async () => {
+  const { sql, check, rows, events, tenant, trust } = await recorded(numbered(SIZE));
+  await sql('ALTER TABLE events DELETE WHERE tenant = {tenant: String} AND log_index = 8');
+  const digest = saltedDigest(new Salts(secret, originOf('test', tenant, 'c1')).from(8), Buffer.from(JSON.stringify(events[8])));
+  const note = signNote(erasureText({ origin: originOf('test', tenant, 'c1'), ranges: [[8, 8]], by: 'key:x', at: '2026-03-02T00:00:00Z', reason: 'r' }), [parseSigner(generateSigner(originOf('test', tenant, 'c1')))]);
+  const id = randomUUID();
+  await test.store.command('INSERT INTO erasures SELECT {tenant: String}, {c: String}, {id: UUID}, now64(6), {note: String}', { tenant, c: 'c1', id, note });
+  await test.store.command(
+    'INSERT INTO event_tombstones (tenant, collector_id, log_index, event_id, received_at, digest, erasure_id) SELECT {tenant: String}, {c: String}, 8, {event: String}, fromUnixTimestamp64Micro({micros: Int64}), unhex({digest: String}), {id: UUID}',
+    { tenant, c: 'c1', event: events[8]?.event_id as string, micros: rows[8]?.receivedAtMicros as number, digest: digest.toString('hex'), id },
+  );
+  expect(short((await check({ trust })).findings)).toEqual([['removed', 8]]);
 });
 
 it('works across slices and threads', async () => {
