@@ -111,8 +111,9 @@ async function runRound(house: House, faults: readonly Fault[], options: RunOpti
   const done: string[] = [];
   let verdict: Verdict = NOTHING_WRONG;
   let failed: string[] = [];
+  let unproven: string[] = [];
   let scene: Scene | undefined;
-  const others = (): string[] => [...(scene?.load.odd ?? []), ...(scene?.leaks() ?? []), ...failed];
+  const others = (): string[] => [...(scene?.load.odd ?? []), ...(scene?.leaks() ?? []), ...unproven, ...failed];
   const whatIsWrong = (): boolean => isWrong(verdict) || others().length > 0;
   try {
     scene = await Scene.open({ house, random, preload: [...preload], prepare: [...new Set(faults)], ...(drainMs === undefined ? {} : { drainMs }) });
@@ -123,6 +124,7 @@ async function runRound(house: House, faults: readonly Fault[], options: RunOpti
       if (whatIsWrong()) break;
     }
     if (!whatIsWrong()) verdict = await scene.checkEverything();
+    if (!whatIsWrong()) unproven = await scene.checkProof();
   } catch (error) {
     failed = [`${faults[done.length]?.kind ?? 'the check'}: ${error instanceof Error ? error.stack : String(error)}`];
   }

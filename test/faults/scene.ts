@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEmbeddedClickHouse, type EmbeddedClickHouse } from '@agent-audit/clickhouse-embedded';
+import type { StoreOptions } from '@agent-audit/queries';
+import { checkProof } from '../support/check-proof.ts';
 import { RecordCheck } from '../support/check-record.ts';
 import { Load } from '../support/load.ts';
 import { CONTENT } from '../support/load-events.ts';
@@ -150,6 +153,15 @@ export class Scene {
   async checkEverything(): Promise<Verdict> {
     await this.#quiet();
     return this.#check.everything(this.#service);
+  }
+
+  /** What verifying the record against its logs finds. The load must have ended. */
+  async checkProof(): Promise<string[]> {
+    const engine = this.#store?.engine;
+    const options = engine === undefined
+      ? JSON.parse(await readFile(join(this.folder.dataDir, 'engine.json'), 'utf8')) as StoreOptions
+      : { url: engine.url, username: engine.username, password: engine.password, database: 'agent_audit' };
+    return checkProof(this.folder.dataDir, options);
   }
 
   /** What got into the log and belongs into none. */

@@ -1,4 +1,5 @@
 import { placesFrom, recordedLogs, Store, type StoreOptions } from '@agent-audit/queries';
+import { TILE_WIDTH } from '@agent-audit/tlog';
 import { Findings, type Report } from '../finding.ts';
 import type { SignedCheckpoint } from '../keys.ts';
 import { NAMED_MAX, type SliceResult } from './check-slice.ts';
@@ -18,9 +19,8 @@ export interface StoreCheckOptions {
   readonly onRows?: ((rows: number) => void) | undefined;
 }
 
-/** Places in a slice: ClickHouse reads all positions of the tenant for each, so there should be few. They begin where tiles do. */
-const SLICE_MIN = 1 << 16;
-const SLICE_MAX = 1 << 20;
+/** Places in a slice: ClickHouse, which sorts by agent, may read most of the tenant's events for each, so there should be few. */
+const SLICE_MAX = 1 << 21;
 const noTombstones: TombstoneOf = async () => undefined;
 
 /**
@@ -75,9 +75,11 @@ export async function logsElsewhere(options: StoreOptions, logIds: readonly stri
   }
 }
 
+/** As many for each thread, all beginning where tiles do. */
 function slices(log: StoredLog, threads: number): SliceTask[] {
-  const even = Math.ceil(log.size / (4 * threads) / SLICE_MIN) * SLICE_MIN;
-  const places = Math.min(SLICE_MAX, Math.max(SLICE_MIN, even));
+  if (log.size === 0) return [];
+  const count = threads * Math.ceil(log.size / (threads * SLICE_MAX));
+  const places = Math.ceil(log.size / count / TILE_WIDTH) * TILE_WIDTH;
   return Array.from({ length: Math.ceil(log.size / places) }, (_, i) => ({ log, from: i * places, to: Math.min(log.size, (i + 1) * places) }));
 }
 
