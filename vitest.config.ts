@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** A test file's suffix says what it needs; each need is a project of its own. */
@@ -10,6 +11,8 @@ const exclude = ['**/node_modules/**', '**/data/**'];
 
 export default defineConfig({
   test: {
+    // Tests mostly wait for engines, brokers and disks; one at a time would take twice as long.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     // Beside what people read, counts for continuous integration.
     ...(process.env['VITEST_JSON'] === undefined ? {} : { reporters: ['default', ['json', { outputFile: process.env['VITEST_JSON'] }]] }),
     projects: [
