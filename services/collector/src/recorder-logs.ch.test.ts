@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -90,6 +91,23 @@ it('a torn end behind the checkpoint is made again', async () => {
   await second.started.record(tenant, some(3), STORED);
   await second.stop();
   await check(second, tenant);
+});
+
+it('what could not be synced is never signed for; it is read again', async () => {
+  const now = await startLogged();
+  let tenant: string;
+  // Before its first checkpoint, which comes when it comes.
+  do {
+    tenant = unique('t');
+    await now.started.record(tenant, some(50), STORED);
+    await until(() => now.logs.size(tenant), (size) => size === 50);
+  } while (now.logs.view(tenant, now.started.collectorId)?.checkpoint !== undefined);
+  rmSync(join(now.folder, `${tenant}@${now.started.collectorId}`, 'level-0'));
+  await now.logs.settled();
+  await until(() => now.logs.view(tenant, now.started.collectorId)?.checkpoint?.size, (size) => size === 50);
+  expect(now.lines.join('')).toContain('a checkpoint could not be signed or stored');
+  await now.stop();
+  await check(now, tenant);
 });
 
 it('an event that is gone before it was put into the log leaves a place that says so', async () => {

@@ -248,7 +248,7 @@ export class EventLogs {
     if (catching === undefined) {
       catching = { missed: true, done: Promise.resolve() };
       this.#catching.set(tenant, catching);
-      catching.done = this.#catchUpNow(tenant, catching).finally(() => this.#catching.delete(tenant));
+      catching.done = this.#catchUpNow(tenant, catching);
     }
     catching.missed = true;
   }
@@ -257,20 +257,26 @@ export class EventLogs {
     while (catching.missed && !this.#stopped) {
       catching.missed = false;
       try {
-        const log = this.#logs.get(tenant) ?? (await this.#open(tenant));
-        if (log.broken !== undefined) return;
-        for await (const rows of this.#options.recorded(tenant, log.size)) {
-          if (this.#stopped) return;
-          for (const { size, failure } of await this.#thread.append(rows)) {
-            log.size = size;
-            if (failure !== undefined) throw new Error(failure);
-          }
-        }
+        await this.#readMissed(tenant);
       } catch (error) {
-        if (this.#stopped) return;
+        if (this.#stopped) break;
         catching.missed = true;
         this.#options.log.warn({ err: error, tenant }, 'a log could not read what it misses from the record; trying again');
         await this.#options.clock.sleep(RETRY_MS);
+      }
+    }
+    // At once: who misses something from here on begins another.
+    this.#catching.delete(tenant);
+  }
+
+  async #readMissed(tenant: string): Promise<void> {
+    const log = this.#logs.get(tenant) ?? (await this.#open(tenant));
+    if (log.broken !== undefined) return;
+    for await (const rows of this.#options.recorded(tenant, log.size)) {
+      if (this.#stopped) return;
+      for (const { size, failure } of await this.#thread.append(rows)) {
+        log.size = size;
+        if (failure !== undefined) throw new Error(failure);
       }
     }
   }
@@ -297,6 +303,9 @@ export class EventLogs {
   async #sign(log: EventLog): Promise<void> {
     const { origin, folder } = log;
     const { size, root } = await this.#thread.sync(log.tenant);
+    // It was opened anew after a failure: what is gone with it is read again.
+    if (size < log.size) this.#catchUp(log.tenant);
+    log.size = Math.min(size, log.size);
     const note = await this.#options.signer.sign(origin, checkpointText({ origin, size, root }));
     await writeDurably(join(folder, CHECKPOINT), note, 0o600);
     log.checkpointSize = size;

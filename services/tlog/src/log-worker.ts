@@ -9,8 +9,8 @@ import { Salts } from './salts.ts';
 interface OpenLog {
   readonly name: LogName;
   readonly salts: Salts;
-  /** Undefined: broken, and left as it is. */
-  writer: LogWriter | undefined;
+  /** Undefined: a write or sync of it has failed. It is opened anew, as far as its checkpoint: nobody knows what else is on disk. */
+  writer: LogWriter | 'broken' | undefined;
 }
 
 const logs = new Map<string, OpenLog>();
@@ -28,9 +28,17 @@ parentPort?.on('message', ({ number, request }: LogMessage) => {
 function answerTo(request: LogRequest): LogAnswers[keyof LogAnswers] {
   if (request.kind === 'open') return open(request.log);
   if (request.kind === 'append') return append(request.rows);
-  const writer = logs.get(request.tenant)?.writer;
-  if (writer === undefined) throw new Error(`the log of tenant ${request.tenant} is not open`);
-  return writer.sync();
+  const log = logs.get(request.tenant);
+  if (log === undefined || log.writer === 'broken') throw new Error(`the log of tenant ${request.tenant} is not open`);
+  const writer = log.writer ?? new LogWriter(log.name.folder);
+  log.writer = writer;
+  try {
+    return writer.sync();
+  } catch (error) {
+    // A sync that failed is never repeated: the next might say that it worked.
+    log.writer = undefined;
+    throw error;
+  }
 }
 
 function open(name: LogName): LogAnswers['open'] {
@@ -41,7 +49,7 @@ function open(name: LogName): LogAnswers['open'] {
     return { size: writer.size };
   } catch (error) {
     if (!(error instanceof LogBroken)) throw error;
-    logs.set(name.tenant, { name, salts, writer: undefined });
+    logs.set(name.tenant, { name, salts, writer: 'broken' });
     return { size: 0, broken: error.message };
   }
 }
@@ -60,8 +68,9 @@ function saltsOf(tenant: string): Salts {
 
 function appendRun(tenant: string, firstIndex: number, leaves: Buffer): Appended {
   const log = logs.get(tenant) as OpenLog;
-  const { writer } = log;
-  if (writer === undefined) return { tenant, size: 0, behind: false };
+  if (log.writer === 'broken') return { tenant, size: 0, behind: false };
+  const writer = log.writer ?? new LogWriter(log.name.folder);
+  log.writer = writer;
   const before = writer.size;
   if (firstIndex > before) return { tenant, size: before, behind: true };
   try {
@@ -69,7 +78,7 @@ function appendRun(tenant: string, firstIndex: number, leaves: Buffer): Appended
     writer.append(leaves.subarray((before - firstIndex) * HASH_BYTES));
     return { tenant, size: writer.size, behind: false };
   } catch (error) {
-    // Nobody knows how far it was written: as far as its checkpoint it is whole.
+    log.writer = undefined;
     log.writer = new LogWriter(log.name.folder);
     return { tenant, size: log.writer.size, behind: true, failure: (error as Error).message };
   }
